@@ -1,0 +1,195 @@
+//! The `headers:` of a route as written.
+
+use http::HeaderName;
+
+use super::SecretSource;
+use super::form::{self, Kind, placeholder};
+use super::names::Names;
+use super::node::{Flow, Value};
+use super::reader::{At, Broken, Read};
+use super::route::HeaderConfig;
+use super::template::{Part, Template};
+use crate::secret::Secret;
+
+/// Names that belong to the connection or to the framing of a message; RFC 9110 section 7.6.1, RFC 9112 section 6.
+const OURS: [&str; 13] = [
+    "host",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "content-length",
+    "upgrade",
+    "expect",
+    "http2-settings",
+];
+
+/// Whether the route has a profile; a broken one counts as there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HasProfile {
+    Yes,
+    No,
+}
+
+/// A field name that sidepass may set.
+pub(crate) fn name(at: &At<'_>) -> Read<HeaderName> {
+    let name = HeaderName::from_bytes(at.key.as_bytes())
+        .map_err(|_| at.key_error("this is not a valid header name", None))?;
+    if OURS.contains(&name.as_str()) {
+        return Err(at.key_error(
+            format!("`{name}` cannot be set: it belongs to the connection, and sidepass makes it itself"),
+            (name == "host").then(|| "the Host header is the upstream's name".to_owned()),
+        ));
+    }
+    Ok(name)
+}
+
+/// Whether a header's or parameter's name says that its value is a secret.
+pub(crate) fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "cookie"
+        || [
+            "authorization",
+            "token",
+            "secret",
+            "password",
+            "passwd",
+            "pwd",
+            "apikey",
+            "api-key",
+            "api_key",
+            "assertion",
+        ]
+        .iter()
+        .any(|word| name.contains(word))
+        || ["-key", "_key", "-auth"].iter().any(|end| name.ends_with(end))
+}
+
+/// Reads the headers of a route, and adds `Authorization: Bearer {token}` where it is the profile's way.
+pub(crate) fn headers(
+    at: Option<&At<'_>>,
+    profile: HasProfile,
+    parameters: &Names,
+) -> Read<Vec<HeaderConfig>> {
+    let entries = at.map_or_else(|| Ok(Vec::new()), At::entries)?;
+    let mut headers: Vec<HeaderConfig> = Vec::new();
+    let mut cleared: Option<&At<'_>> = None;
+    let mut sound = Ok(());
+    let mut seen: Vec<(HeaderName, &At<'_>)> = Vec::new();
+    for entry in &entries {
+        let Ok(name) = name(entry) else {
+            sound = Err(Broken);
+            continue;
+        };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == name) {
+            let message =
+                format!("the header stands twice (names ignore case); first at {}", first.key_place);
+            sound = Err(entry.key_error(message, None));
+            continue;
+        }
+        seen.push((name.clone(), entry));
+        if entry.is_null() && name == http::header::AUTHORIZATION {
+            cleared = Some(entry);
+            continue;
+        }
+        match template(entry, &name, parameters) {
+            Ok(value) => headers.push(HeaderConfig { name, value }),
+            Err(Broken) => sound = Err(Broken),
+        }
+    }
+    sound?;
+    settle_token(&mut headers, cleared, profile, &entries)?;
+    Ok(headers)
+}
+
+/// Who carries the token: exactly one rule decides, and nothing is added silently to what the file says.
+fn settle_token(
+    headers: &mut Vec<HeaderConfig>,
+    cleared: Option<&At<'_>>,
+    profile: HasProfile,
+    entries: &[At<'_>],
+) -> Read<()> {
+    let carrier = headers.iter().find(|header| header.value.uses_token());
+    if let (Some(carrier), HasProfile::No) = (carrier, profile) {
+        let entry = entries.iter().find(|entry| carrier.name.as_str().eq_ignore_ascii_case(entry.key));
+        if let Some(entry) = entry {
+            return Err(
+                entry.error_hint("`{token}` needs a profile, and this route has none", "add `profile: NAME`")
+            );
+        }
+    }
+    let carried = carrier.is_some();
+    if let Some(cleared) = cleared {
+        return if carried {
+            Ok(())
+        } else {
+            Err(cleared.error_hint(
+                "`Authorization: null` is for routes where another header carries `{token}`",
+                "remove it, or use {token} in another header",
+            ))
+        };
+    }
+    if carried || profile == HasProfile::No {
+        return Ok(());
+    }
+    if let Some(entry) = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case("authorization")) {
+        return Err(entry.error_hint(
+            "this header would take the place of the profile's token, which no header uses then",
+            "write \"Bearer {token}\", use {token} in another header, or remove `profile`",
+        ));
+    }
+    let value = Template(vec![Part::Literal("Bearer ".into()), Part::Token]);
+    headers.push(HeaderConfig { name: http::header::AUTHORIZATION, value });
+    Ok(())
+}
+
+fn template(at: &At<'_>, name: &HeaderName, parameters: &Names) -> Read<Template> {
+    if let Value::Map(map) = &at.node.value {
+        if let (Flow::Braces, [only]) = (map.flow, map.entries.as_slice()) {
+            let is_name = only.key == "token" || parameters.iter().any(|name| name == only.key);
+            if only.value.is_null() && is_name {
+                let written = &only.key;
+                return Err(at.error_hint(
+                    format!("`{{{written}}}` without quotes is a YAML map"),
+                    format!("write \"{{{written}}}\""),
+                ));
+            }
+        }
+        return Ok(Template(vec![Part::Secret(form::source(at, Kind::Secret)?)]));
+    }
+    let scalar = at.scalar()?;
+    if scalar.whole_variable().is_some() {
+        return Ok(Template(vec![Part::Secret(form::source(at, Kind::Secret)?)]));
+    }
+    let template = Template::parse(scalar, parameters).map_err(|error| match error.hint {
+        Some(hint) => at.error_hint(error.message, hint),
+        None => at.error(error.message),
+    })?;
+    if template.0.is_empty() {
+        return Err(at.error("a header's value must not be empty"));
+    }
+    if let Some(found) = scalar.written_text().as_deref().and_then(placeholder) {
+        at.warn(
+            format!(
+                "`{found}` looks like a placeholder of a template, and goes out as text in single braces"
+            ),
+            "put your own value in its place",
+        );
+    }
+    if template.is_literal() && looks_secret(name.as_str()) {
+        at.warn(
+            "a secret seems to stand in the file itself",
+            "name it under secure_parameters and write {name}, or use { env: NAME } or { file: path }",
+        );
+        let text = template.0.iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(text.as_str()),
+            _ => None,
+        });
+        return Ok(Template(vec![Part::Secret(SecretSource::Literal(Secret::new(text.collect())))]));
+    }
+    Ok(template)
+}

@@ -1,0 +1,214 @@
+//! A header value as a template: `Token {cai_request_token}`, parsed at load, rendered on the control plane.
+
+use super::names::Names;
+use super::node::{Origin, Piece, Scalar};
+use super::suggest::nearest;
+use super::{Name, SecretSource};
+use crate::secret::Secret;
+
+/// The parts of a header value, in order.
+#[derive(Clone, Debug)]
+pub struct Template(pub Vec<Part>);
+
+/// One part of a template.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Text as it stands (`{{` and `}}` already turned to braces).
+    Literal(String),
+    /// `{token}`: the access token of the route's profile.
+    Token,
+    /// `{name}`: a secure parameter.
+    Parameter(Name),
+    /// A header that is a secret form as a whole: `X-Api-Key: { env: KEY }`.
+    Secret(SecretSource),
+}
+
+impl Template {
+    /// Whether the access token is one of the parts.
+    pub fn uses_token(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Token))
+    }
+}
+
+/// What is wrong with a template, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TemplateError {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Template {
+    /// Reads a template; `parameters` are the names of the secure parameters. What a variable brought is a part of its
+    /// own ([`Part::Secret`]): its braces are text.
+    pub(crate) fn parse(scalar: &Scalar, parameters: &Names) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        for Piece { text, origin } in &scalar.pieces {
+            match origin {
+                Origin::Written => written(text, parameters, &mut parts)?,
+                Origin::Escaped | Origin::Default => literal(text, &mut parts)?,
+                Origin::Variable(_) if text.is_empty() => {}
+                Origin::Variable(name) => parts.push(Part::Secret(SecretSource::Env {
+                    name: name.clone(),
+                    value: Secret::new(text.clone()),
+                })),
+            }
+        }
+        Ok(Self(parts))
+    }
+
+    /// Whether everything of it stands in the file.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Literal(_)))
+    }
+}
+
+fn literal(text: &str, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
+    if text.chars().any(|c| !(c == ' ' || c.is_ascii_graphic())) {
+        return Err(TemplateError {
+            message: "a header cannot hold a line break, a control character, or one that is not ASCII"
+                .into(),
+            hint: None,
+        });
+    }
+    match parts.last_mut() {
+        Some(Part::Literal(before)) => before.push_str(text),
+        _ if text.is_empty() => {}
+        _ => parts.push(Part::Literal(text.to_owned())),
+    }
+    Ok(())
+}
+
+fn written(text: &str, parameters: &Names, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        literal(&rest[..at], parts)?;
+        let from = &rest[at..];
+        if from.starts_with("{{") || from.starts_with("}}") {
+            literal(&from[..1], parts)?;
+            rest = &from[2..];
+            continue;
+        }
+        let inside = from.strip_prefix('{').ok_or_else(|| unbalanced("a `}` has no `{` before it"))?;
+        let end = inside.find(['{', '}']).filter(|end| inside[*end..].starts_with('}'));
+        let end = end.ok_or_else(|| unbalanced("a `{` is not closed"))?;
+        parts.push(placeholder(&inside[..end], parameters)?);
+        rest = &inside[end + 1..];
+    }
+    literal(rest, parts)
+}
+
+fn placeholder(name: &str, parameters: &Names) -> Result<Part, TemplateError> {
+    if name == "token" {
+        return Ok(Part::Token);
+    }
+    let later = ["token", "claim"].iter().any(|word| name == *word || name.starts_with(&format!("{word}.")));
+    if later {
+        return Err(TemplateError {
+            message: format!("`{{{name}}}` is not there yet"),
+            hint: Some("`{token}` is the access token; fields of the answer and claims come later".into()),
+        });
+    }
+    let known = parameters.may_hold(name);
+    if let Some(parameter) = Name::new(name).filter(|_| known) {
+        return Ok(Part::Parameter(parameter));
+    }
+    // Braces in a literal secret look like this too, so only what can be a name is quoted.
+    let plain =
+        Name::new(name).is_some() && name.len() <= 60 && name.starts_with(|c: char| c.is_ascii_alphabetic());
+    let message = if plain {
+        format!("no secure parameter is called `{name}`")
+    } else {
+        "what stands in the braces is no secure parameter".into()
+    };
+    let candidates = parameters.iter().chain(["token"]);
+    let hint = match nearest(name, candidates) {
+        Some(near) => format!("did you mean `{{{near}}}`?"),
+        None => {
+            "name it under secure_parameters; a brace that is meant as text is written `{{` or `}}`".into()
+        }
+    };
+    Err(TemplateError { message, hint: Some(hint) })
+}
+
+fn unbalanced(message: &str) -> TemplateError {
+    TemplateError {
+        message: message.into(),
+        hint: Some("a brace that is meant as text is written `{{` or `}}`".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Environment;
+    use super::super::expand::expand;
+    use super::super::node::Style;
+    use super::*;
+
+    fn parse(text: &str, env: &[(&str, &str)]) -> Result<String, TemplateError> {
+        let env: Environment = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let scalar = Scalar { style: Style::Quoted, pieces: expand(text, &env).unwrap() };
+        let template = Template::parse(&scalar, &Names::just(&["cai_request_token"]))?;
+        Ok(template.0.iter().map(show).collect())
+    }
+
+    fn show(part: &Part) -> String {
+        match part {
+            Part::Literal(text) => format!("'{text}'"),
+            Part::Token => "TOKEN".into(),
+            Part::Parameter(name) => format!("<{name}>"),
+            Part::Secret(SecretSource::Env { name, value }) => format!("${name}={}", value.expose()),
+            Part::Secret(_) => "?".into(),
+        }
+    }
+
+    #[test]
+    fn reads_parts_in_order() {
+        assert_eq!(parse("Token {cai_request_token}", &[]).unwrap(), "'Token '<cai_request_token>");
+        assert_eq!(parse("Bearer {token}", &[]).unwrap(), "'Bearer 'TOKEN");
+        assert_eq!(parse("{{a}} {token}{token}", &[]).unwrap(), "'{a} 'TOKENTOKEN");
+        assert_eq!(parse("", &[]).unwrap(), "");
+    }
+
+    #[test]
+    fn braces_of_a_variable_are_text() {
+        assert_eq!(parse("a {token}${X}", &[("X", "{token}}{")]).unwrap(), "'a 'TOKEN$X={token}}{");
+        assert_eq!(parse("{${X}ken}", &[("X", "to")]).unwrap_err().message, "a `{` is not closed");
+        assert_eq!(parse("$${token} {token}", &[]).unwrap(), "'${token} 'TOKEN");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for text in [
+            "{",
+            "}",
+            "{a",
+            "a}",
+            "{a{b}",
+            "{token.x}",
+            "{claim.sub}",
+            "{claim}",
+            "{}",
+            "{nope}",
+            "ü",
+            "a\nb",
+        ] {
+            assert!(parse(text, &[]).is_err(), "{text}");
+        }
+        let error = parse("{cai_reqest_token}", &[]).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean `{cai_request_token}`?"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "[{}a-c.tokenü]{0,20}") {
+            let _ = parse(&text, &[]);
+        }
+
+        #[test]
+        fn what_a_variable_brings_is_never_a_template(value in "[{}a-z]{1,20}") {
+            prop_assert_eq!(parse("x${V}", &[("V", &value)]).unwrap(), format!("'x'$V={value}"));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The body of an answer to a caller: the upstream's, streamed, or a problem document.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::forward::body::{BodyError, Download};
+use crate::metrics::InFlight;
+
+/// What a caller gets.
+#[derive(Debug)]
+pub enum Answer {
+    /// The upstream's body; the request counts as in flight until it is gone.
+    Upstream(Download, InFlight),
+    /// A text of our own.
+    Own(Option<Bytes>),
+}
+
+impl Answer {
+    pub(super) fn upstream(body: Download, in_flight: InFlight) -> Self {
+        Self::Upstream(body, in_flight)
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Upstream(body, _) => Pin::new(body).poll_frame(context),
+            Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Own(text) => text.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Upstream(body, _) => body.size_hint(),
+            Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What is logged when sidepass answers by itself, and the id that ties the line to the answer.
+
+use http::{Method, Uri};
+
+use crate::error::{Fault, ProxyError};
+use crate::guard::{Caller, Refusal};
+
+/// An id that the answer and the log line share.
+pub(super) fn id() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// How much of a path is logged.
+const PATH: usize = 200;
+
+/// What was asked for; kept until it is clear whether there is anything to log.
+pub(super) struct Asked {
+    method: Method,
+    /// Its query is never logged.
+    target: Uri,
+}
+
+impl Asked {
+    /// Clones reference counts.
+    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
+        Self { method: request.method().clone(), target: request.uri().clone() }
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    fn path(&self) -> &str {
+        let path = self.target.path();
+        path.get(..PATH).unwrap_or(path)
+    }
+}
+
+/// One line a refusal: whose fault it is decides its level.
+pub(super) fn log(error: &ProxyError, route: Option<&str>, asked: &Asked, caller: &Caller, id: &str) {
+    let (reason, peer) = (error.reason(), caller.peer.map(|peer| peer.to_string()));
+    let (method, path) = (&asked.method, asked.path());
+    if let ProxyError::Refused(Refusal::HostNotAllowed(host)) = error {
+        tracing::info!(reason, request_id = id, %method, path, peer, "refused; to serve this Host add `hosts: [{host:?}]` below `proxy:`");
+        return;
+    }
+    match error.fault() {
+        Fault::Caller => tracing::info!(reason, request_id = id, route, %method, path, peer, "{error}"),
+        Fault::Upstream => tracing::warn!(reason, request_id = id, route, %method, path, "{error}"),
+        Fault::Sidepass => tracing::error!(reason, request_id = id, route, %method, path, "{error}"),
+    }
+}

@@ -1,0 +1,148 @@
+//! Accepting connections, and handing them to the worker that has the fewest.
+//!
+//! With one worker the worker accepts by itself; with several, one thread accepts for all of them, so that four
+//! long-lived connections of an app do not land on one worker by the accident of a hash.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::listen::{Listening, Socket, Stream};
+use super::{Accepted, Slots};
+use crate::guard::{Caller, Guard};
+
+/// How long accepting rests when the process has no descriptor left. It must neither spin nor stop for ever.
+const REST: Duration = Duration::from_millis(100);
+
+/// How often such a failure is logged at most, counted in failures.
+const LOG_EVERY: u32 = 100;
+
+/// Accepts until the task is dropped.
+pub(super) async fn accept_all(socket: Socket, guard: Arc<Guard>, slots: Slots, take: impl Fn(Accepted)) {
+    let listening = match Listening::new(socket) {
+        Ok(listening) => listening,
+        Err(error) => {
+            tracing::error!(%error, "a listener cannot be used");
+            return;
+        }
+    };
+    let mut failures = 0_u32;
+    loop {
+        match listening.accept().await {
+            Ok((stream, peer)) => {
+                failures = 0;
+                // Without a slot the connection is closed at once: the caller can try again, and we stay alive.
+                if let Some(slot) = slots.take() {
+                    take(Accepted {
+                        stream,
+                        caller: Caller { peer },
+                        guard: Arc::clone(&guard),
+                        slot,
+                        load: None,
+                    });
+                }
+            }
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                if failures.is_multiple_of(LOG_EVERY) {
+                    tracing::warn!(%error, failures, "cannot accept connections; trying again");
+                }
+                failures = failures.wrapping_add(1);
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted (accept(2)).
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::InvalidInput)
+}
+
+/// A connection on its way to a worker's thread.
+#[derive(Debug)]
+pub struct Handed {
+    stream: StdStream,
+    caller: Caller,
+    guard: Arc<Guard>,
+    slot: super::Slot,
+    load: Load,
+}
+
+#[derive(Debug)]
+enum StdStream {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// One connection of a worker's count.
+#[derive(Debug)]
+pub struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Handed {
+    /// Ties the connection to the runtime of this thread.
+    pub(super) fn adopt(self) -> Option<Accepted> {
+        let Self { stream, caller, guard, slot, load } = self;
+        let stream = match stream {
+            StdStream::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(Stream::Tcp),
+            StdStream::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(Stream::Unix),
+        };
+        Some(Accepted { stream: stream.ok()?, caller, guard, slot, load: Some(load) })
+    }
+}
+
+/// Where a worker takes its connections from, as the acceptor sees it.
+#[derive(Debug)]
+pub struct Worker {
+    sender: mpsc::UnboundedSender<Handed>,
+    load: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    /// A worker, and the end of the channel that goes to its thread. What waits in it counts as its connections, and
+    /// connections are limited, so it cannot grow without bound.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Handed>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender, load: Arc::default() }, receiver)
+    }
+
+    fn hand(&self, accepted: Accepted) {
+        let Accepted { stream, caller, guard, slot, .. } = accepted;
+        let stream = match stream {
+            Stream::Tcp(stream) => stream.into_std().map(StdStream::Tcp),
+            Stream::Unix(stream) => stream.into_std().map(StdStream::Unix),
+        };
+        let Ok(stream) = stream else { return };
+        self.load.fetch_add(1, Ordering::Relaxed);
+        let handed = Handed { stream, caller, guard, slot, load: Load(Arc::clone(&self.load)) };
+        // A worker that is gone is draining: the connection is closed.
+        let _ = self.sender.send(handed);
+    }
+}
+
+/// Accepts on all sockets and hands each connection to the worker with the fewest; until it is dropped.
+pub async fn distribute(listeners: Vec<(Socket, Arc<Guard>)>, slots: Slots, workers: Vec<Worker>) {
+    let workers = std::rc::Rc::new(workers);
+    let mut tasks = tokio::task::JoinSet::new();
+    for (socket, guard) in listeners {
+        let workers = std::rc::Rc::clone(&workers);
+        let take = move |accepted| {
+            let least = workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+            if let Some(worker) = least {
+                worker.hand(accepted);
+            }
+        };
+        tasks.spawn_local(accept_all(socket, guard, slots.clone(), take));
+    }
+    while tasks.join_next().await.is_some() {}
+}

@@ -1,0 +1,115 @@
+//! Which servers we trust, and how we speak TLS to them: the same for token services and upstreams.
+//!
+//! Invariant: every configuration names the aws-lc-rs provider itself, so none depends on a process-wide default.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Whose certificates are accepted.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or, on a machine that has
+    /// none, the ones that browsers trust, which are built in.
+    System,
+    /// Only the certificate authorities of this PEM text (`ca_file`).
+    Pem(&'a [u8]),
+    /// None at all: for a client that speaks clear text only.
+    Nobody,
+}
+
+/// Why no TLS configuration could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// The PEM text is broken.
+    #[error("is not a PEM file of certificates: {0}")]
+    Pem(String),
+    /// The PEM text holds no certificate.
+    #[error("holds no certificate (`-----BEGIN CERTIFICATE-----`)")]
+    NoCertificate,
+    /// A certificate cannot be used as a trust anchor.
+    #[error("holds a certificate that cannot be used: {0}")]
+    Certificate(String),
+    /// The crypto provider and rustls do not agree on a protocol version; a fault of the build.
+    #[error("cannot set up TLS: {0}")]
+    Provider(String),
+}
+
+/// A client configuration: TLS 1.2 and 1.3, ALPN `http/1.1` only. The system's is made once and shared.
+pub fn client_config(trust: Trust<'_>) -> Result<Arc<ClientConfig>, TlsError> {
+    static SYSTEM: OnceLock<Result<Arc<ClientConfig>, TlsError>> = OnceLock::new();
+    match trust {
+        Trust::System => SYSTEM.get_or_init(|| build(system_roots())).clone(),
+        Trust::Pem(pem) => build(pem_roots(pem)?),
+        Trust::Nobody => build(RootCertStore::empty()),
+    }
+}
+
+fn build(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Provider(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "cannot read some of the system's certificate authorities");
+    }
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    tracing::debug!(added, ignored, "loaded the system's certificate authorities");
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        tracing::info!("the system has no certificate authorities; trusting the built-in ones");
+    }
+    roots
+}
+
+fn pem_roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| TlsError::Pem(error.to_string()))?;
+        roots.add(certificate).map_err(|error| TlsError::Certificate(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(TlsError::NoCertificate) } else { Ok(roots) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority() -> String {
+        rcgen::generate_simple_self_signed(["ca.test".to_owned()]).unwrap().cert.pem()
+    }
+
+    #[test]
+    fn the_system_configuration_is_made_once_and_speaks_http_1() {
+        let first = client_config(Trust::System).unwrap();
+        assert!(Arc::ptr_eq(&first, &client_config(Trust::System).unwrap()));
+        assert_eq!(first.alpn_protocols, [b"http/1.1"]);
+    }
+
+    #[test]
+    fn several_authorities_in_one_file_are_all_taken() {
+        let pem = format!("# the old one\n{}\n# the new one\n{}", authority(), authority());
+        assert_eq!(pem_roots(pem.as_bytes()).unwrap().len(), 2);
+        assert!(client_config(Trust::Pem(pem.as_bytes())).is_ok());
+    }
+
+    #[test]
+    fn a_file_without_a_usable_certificate_is_refused() {
+        assert_eq!(client_config(Trust::Pem(b"")).unwrap_err(), TlsError::NoCertificate);
+        let broken = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
+        assert!(matches!(client_config(Trust::Pem(broken.as_bytes())), Err(TlsError::Pem(_))));
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(client_config(Trust::Pem(nonsense.as_bytes())), Err(TlsError::Certificate(_))));
+    }
+}

@@ -1,0 +1,214 @@
+use serde_json::json;
+
+use super::*;
+use crate::config::profile::BasicEncoding;
+use crate::token::testing::{literal as text, profile};
+
+fn custom_parameter(place: ParameterPlace, key: &str, values: &[&str]) -> CustomParameter {
+    CustomParameter { place, key: key.to_owned(), values: values.iter().copied().map(text).collect() }
+}
+
+/// The request as it goes over the wire, but for what HTTP adds; headers sorted by name.
+fn wire(profile: &ProfileConfig) -> String {
+    let request = build(profile).unwrap();
+    let mut headers: Vec<String> = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .collect();
+    headers.sort();
+    format!("POST {}\n{}\n{}", request.url.expose(), headers.concat(), request.body.expose())
+}
+
+#[test]
+fn learning_gets_json_with_a_scope_object() {
+    let mut profile = profile("https://acme.plateau.com/learning/oauth-api/rest/v1/token", "acme", "s3cret");
+    profile.content_type = ContentType::Json;
+    let scope = json!({"userId": "admin", "companyId": "acme", "userType": "admin", "resourceType": "learning_public_api"});
+    profile.scope = Some(Scope::Object(scope.as_object().unwrap().clone()));
+    assert_eq!(
+        wire(&profile),
+        "POST https://acme.plateau.com/learning/oauth-api/rest/v1/token\n\
+         accept: application/json\n\
+         authorization: Basic YWNtZTpzM2NyZXQ=\n\
+         content-type: application/json\n\
+         \n\
+         {\"grant_type\":\"client_credentials\",\"scope\":{\"companyId\":\"acme\",\"resourceType\":\"learning_public_api\",\
+         \"userId\":\"admin\",\"userType\":\"admin\"}}"
+    );
+}
+
+#[test]
+fn xsuaa_gets_a_form_and_encoded_credentials() {
+    let url = "https://acme.authentication.eu20.hana.ondemand.com/oauth/token";
+    let profile = profile(url, "sb-iot!t1|svc!b2", "1-2$a_b=");
+    assert_eq!(
+        wire(&profile),
+        "POST https://acme.authentication.eu20.hana.ondemand.com/oauth/token\n\
+         accept: application/json\n\
+         authorization: Basic c2ItaW90JTIxdDElN0NzdmMlMjFiMjoxLTIlMjRhX2IlM0Q=\n\
+         content-type: application/x-www-form-urlencoded\n\
+         x-cf-encoded-credentials: true\n\
+         \n\
+         grant_type=client_credentials"
+    );
+}
+
+#[test]
+fn cpi_legacy_puts_the_grant_type_into_the_url() {
+    let mut profile = profile("https://idp.test/oauth/token", "id", "secret");
+    profile.grant_type_in = GrantTypePlace::Url;
+    profile.client_authentication = ClientAuthentication::BodyParameter;
+    assert_eq!(
+        wire(&profile),
+        "POST https://idp.test/oauth/token?grant_type=client_credentials\n\
+         accept: application/json\n\
+         content-type: application/x-www-form-urlencoded\n\
+         \n\
+         client_id=id&client_secret=secret"
+    );
+}
+
+#[test]
+fn the_grant_type_goes_behind_an_existing_query_once() {
+    let url = |text: &str| {
+        let mut profile = profile(text, "id", "secret");
+        profile.grant_type_in = GrantTypePlace::Url;
+        build(&profile).unwrap().url.expose().to_owned()
+    };
+    assert_eq!(url("https://h/t?a=1"), "https://h/t?a=1&grant_type=client_credentials");
+    assert_eq!(url("https://h/t?grant_type=x"), "https://h/t?grant_type=x");
+    assert_eq!(url("https://h?"), "https://h/?grant_type=client_credentials");
+    assert_eq!(url("https://h:8443/t?a&"), "https://h:8443/t?a&grant_type=client_credentials");
+}
+
+#[test]
+fn credentials_may_be_members_of_a_json_body() {
+    let mut profile = profile("https://h/t", "a\"b", "c\\dé");
+    profile.content_type = ContentType::Json;
+    profile.client_authentication = ClientAuthentication::BodyParameter;
+    let request = build(&profile).unwrap();
+    assert_eq!(
+        request.body.expose(),
+        r#"{"grant_type":"client_credentials","client_id":"a\"b","client_secret":"c\\dé"}"#
+    );
+    assert!(!request.headers.contains_key(AUTHORIZATION), "exactly one client authentication");
+}
+
+#[test]
+fn scope_resource_audience_and_custom_parameters_go_where_they_belong() {
+    let mut profile = profile("https://h/t", "id", "secret");
+    profile.scope = Some(Scope::Text(text("read write")));
+    profile.resource = Some(text("urn:x"));
+    profile.audience = Some(text("https://api/"));
+    profile.custom_parameters = vec![
+        custom_parameter(ParameterPlace::Body, "tenant", &["a&b"]),
+        custom_parameter(ParameterPlace::Body, "list", &["1", "2"]),
+        custom_parameter(ParameterPlace::Header, "X-ApplicationKey", &["k 1"]),
+        custom_parameter(ParameterPlace::Url, "response_type", &["token", "x y"]),
+    ];
+    assert_eq!(
+        wire(&profile),
+        "POST https://h/t?response_type=token&response_type=x+y\n\
+         accept: application/json\n\
+         authorization: Basic aWQ6c2VjcmV0\n\
+         content-type: application/x-www-form-urlencoded\n\
+         x-applicationkey: k 1\n\
+         \n\
+         grant_type=client_credentials&scope=read+write&resource=urn%3Ax&audience=https%3A%2F%2Fapi%2F\
+         &tenant=a%26b&list=1&list=2"
+    );
+    profile.content_type = ContentType::Json;
+    assert_eq!(
+        build(&profile).unwrap().body.expose(),
+        r#"{"grant_type":"client_credentials","scope":"read write","resource":"urn:x","audience":"https://api/","tenant":"a&b","list":["1","2"]}"#
+    );
+}
+
+#[test]
+fn custom_parameters_never_touch_credentials_or_framing() {
+    let mut profile = profile("https://h/t", "id", "secret");
+    profile.custom_parameters = vec![
+        custom_parameter(ParameterPlace::Body, "client_id", &["evil"]),
+        custom_parameter(ParameterPlace::Url, "grant_type", &["password"]),
+        custom_parameter(ParameterPlace::Header, "Authorization", &["Basic ZXZpbA=="]),
+        custom_parameter(ParameterPlace::Header, "Content-Type", &["text/evil"]),
+    ];
+    let wire = wire(&profile);
+    assert!(!wire.contains("evil") && !wire.contains("ZXZpbA") && !wire.contains("password"), "{wire}");
+    for key in ["Host", "Content-Length", "Transfer-Encoding"] {
+        profile.custom_parameters = vec![custom_parameter(ParameterPlace::Header, key, &["1"])];
+        assert_eq!(build(&profile).unwrap_err().code, FetchErrorCode::RequestInvalid, "{key}");
+    }
+}
+
+#[test]
+fn a_json_body_never_holds_a_key_twice() {
+    let mut profile = profile("https://h/t", "id", "secret");
+    profile.resource = Some(text("urn:x"));
+    profile.custom_parameters = vec![custom_parameter(ParameterPlace::Body, "resource", &["urn:y"])];
+    let body = build(&profile).unwrap().body;
+    assert_eq!(body.expose(), "grant_type=client_credentials&resource=urn%3Ax&resource=urn%3Ay");
+    profile.content_type = ContentType::Json;
+    assert_eq!(build(&profile).unwrap_err().code, FetchErrorCode::RequestInvalid);
+}
+
+#[test]
+fn the_url_is_checked_at_each_fetch() {
+    let code = |url: &str| build(&profile(url, "id", "secret")).unwrap_err().code;
+    for url in ["idp.test/token", "https://u:p@idp.test/", "https://idp.test/#x", "http://idp.test/token"] {
+        assert_eq!(code(url), FetchErrorCode::RequestInvalid, "{url}");
+    }
+    assert!(build(&profile("http://127.0.0.1:8080/token", "id", "secret")).is_ok());
+    let mut cleartext = profile("http://idp.test/token", "id", "secret");
+    cleartext.allow_cleartext = true;
+    assert!(build(&cleartext).is_ok());
+}
+
+#[test]
+fn secrets_are_read_anew_from_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let mut profile = profile("https://h/t", "id", "unused");
+    profile.client_secret = SecretSource::File(path.clone());
+    profile.client_authentication = ClientAuthentication::BodyParameter;
+
+    let missing = build(&profile).unwrap_err();
+    assert_eq!(missing.code, FetchErrorCode::SecretUnreadable);
+    assert!(missing.message.contains(path.to_str().unwrap()), "{missing}");
+
+    for (content, secret) in [("one\n", "one"), ("two\r\n", "two")] {
+        std::fs::write(&path, content).unwrap();
+        assert!(build(&profile).unwrap().body.expose().ends_with(&format!("client_secret={secret}")));
+    }
+}
+
+#[test]
+fn a_slip_in_a_secret_file_is_named_without_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let mut profile = profile("https://h/t", "id", "unused");
+    profile.client_secret = SecretSource::File(path.clone());
+    for content in ["", "\n", "hunter2\nsecond", "hunter2\0"] {
+        std::fs::write(&path, content).unwrap();
+        let failed = build(&profile).unwrap_err();
+        assert_eq!(failed.code, FetchErrorCode::SecretUnreadable, "{content:?}");
+        assert!(failed.message.contains(path.to_str().unwrap()), "{failed}");
+        assert!(!failed.message.contains("hunter2"), "{failed}");
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let mut profile = profile("https://h/t?apikey=canary1", "id", "canary2");
+    profile.custom_parameters = vec![custom_parameter(ParameterPlace::Header, "X-Key", &["canary3"])];
+    let request = build(&profile).unwrap();
+    let shown = format!("{request:?} {profile:?}");
+    let basic = client_auth::basic(
+        &Secret::new("id".to_owned()),
+        &Secret::new("canary2".to_owned()),
+        BasicEncoding::Form,
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(!shown.contains(basic.value.expose()), "{shown}");
+}

@@ -1,0 +1,29 @@
+//! The one integration binary: sidepass as its users meet it, over real sockets on loopback.
+//!
+//! Each test builds a `Rig` (a scripted token service, a scripted upstream, the proxy through `App::bind`), and every
+//! rig checks the global invariants and looks for leaked secrets when it is dropped: see `support/rig.rs`.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test's panic is its report")]
+
+mod admin;
+mod cli;
+mod config;
+mod docs;
+mod failures;
+mod guard;
+mod http;
+mod inject;
+mod layering;
+mod refresh;
+mod rejected;
+mod secrecy;
+mod shutdown;
+mod support;
+mod upstreams;
+mod wire;
+
+/// How many seconds a test that is ignored by default takes: `SIDEPASS_TEST_LONG`, or its full length.
+fn long(full: u32) -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "set by whoever runs the long tests")]
+    let seconds = std::env::var("SIDEPASS_TEST_LONG").ok().and_then(|text| text.parse().ok());
+    seconds.unwrap_or(full)
+}
