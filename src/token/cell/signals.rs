@@ -68,17 +68,20 @@ impl Signals {
         Rejection::Renewing
     }
 
-    /// The answer for all but the first to refuse a generation: loads only.
+    /// The answer for all but the first to refuse a generation: loads only, in the opposite order of the stores. Who sees
+    /// the pause that a claim began also sees the claim, and who sees a claim ended also sees the token that came of it.
     fn decided(&self, refused: u64) -> Option<Rejection> {
+        let declined = self.backing_off.load(SeqCst) || self.cooling_down(self.now());
+        // A routine refresh that is under way brings a newer token as well.
+        let renewing = self.forced.load(SeqCst) == refused || self.fetching.load(SeqCst);
         if self.newest.load(SeqCst) > refused {
             return Some(Rejection::Replaced);
         }
-        // A routine refresh that is under way brings a newer token as well.
-        if self.forced.load(SeqCst) == refused || self.fetching.load(SeqCst) {
-            return Some(Rejection::Renewing);
+        match (renewing, declined) {
+            (true, _) => Some(Rejection::Renewing),
+            (false, true) => Some(Rejection::Declined),
+            (false, false) => None,
         }
-        let declined = self.backing_off.load(SeqCst) || self.cooling_down(self.now());
-        declined.then_some(Rejection::Declined)
     }
 
     fn cooling_down(&self, now: u64) -> bool {

@@ -108,11 +108,18 @@ async fn waiting_for_a_newer_token_ends_with_it_or_with_the_refresh() {
 #[test]
 fn of_many_threads_that_refuse_at_once_all_get_the_same_answer() {
     let clock = Clock::system();
-    let (mut writer, cell) = cell();
-    publish(&mut writer, &clock, 1);
-    let answers: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| cell.reject(Generation(1)))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    assert!(answers.iter().all(|answer| *answer == Rejection::Renewing), "{answers:?}");
+    for _ in 0..2000 {
+        let (mut writer, cell) = cell();
+        publish(&mut writer, &clock, 1);
+        let together = std::sync::Barrier::new(8);
+        let refuse = || {
+            together.wait();
+            cell.reject(Generation(1))
+        };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(refuse)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(answers.iter().all(|answer| *answer == Rejection::Renewing), "{answers:?}");
+    }
 }
