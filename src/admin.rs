@@ -22,7 +22,7 @@ use crate::inject::Injection;
 use crate::metrics::{self, Metrics};
 use crate::profile::{Profile, ProfileStatus};
 use crate::readiness::Readiness;
-use crate::server::Handler;
+use crate::server::{Handler, Origin};
 use crate::shutdown::Stop;
 
 /// What `/status` says of a route.
@@ -111,12 +111,8 @@ struct Status<'a> {
 impl Handler for Admin {
     type Body = Full<Bytes>;
 
-    async fn handle(
-        &self,
-        request: Request<Incoming>,
-        guard: &Guard,
-        caller: &Caller,
-    ) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, origin: &Origin) -> Response<Full<Bytes>> {
+        let Origin { guard, caller, .. } = origin;
         let answer = match guard.check_origin(&request) {
             Ok(_) => self.answer(&request, guard, caller),
             Err(refusal) => Err(refusal),
@@ -125,6 +121,21 @@ impl Handler for Admin {
         let mut response = answer.unwrap_or_else(|refusal| ProxyError::from(refusal).response(None, &id));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.map(Full::new)
+    }
+
+    fn refuse(&self, error: &ProxyError, _: &Origin, detail: &str) -> Response<Bytes> {
+        let id = format!("{:016x}", fastrand::u64(..));
+        tracing::debug!(
+            reason = error.reason(),
+            request_id = id,
+            detail,
+            "the admin listener refused a request"
+        );
+        error.response(None, &id)
+    }
+
+    fn body(text: Bytes) -> Full<Bytes> {
+        Full::new(text)
     }
 }
 

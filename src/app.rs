@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::guard::Guard;
 use crate::inject::Injector;
+use crate::server::descriptors;
 use crate::server::listen::{self, Socket};
 use crate::shutdown::{self, Stop};
 
@@ -50,17 +51,20 @@ impl App {
     /// Takes every port of the configuration.
     pub fn bind(config: Config) -> Result<Bound, StartError> {
         Self::check(&config)?;
+        descriptors::raise_limit();
         let hosts = Arc::new(live::hosts(&config));
         let mut keys = Vec::new();
         let mut proxy = Vec::new();
         for listener in &config.proxy.listen {
-            let (guard, key) = Guard::new(&listener.address, &listener.access, Arc::clone(&hosts));
+            let hosts = Arc::clone(&hosts);
+            let (guard, key) = Guard::new(&listener.address, &listener.access, hosts, &config.proxy.limits);
             proxy.extend(bind("proxy.listen", &listener.address, &Arc::new(guard))?);
             keys.extend(key);
         }
         let mut admin = Vec::new();
         for address in &config.admin.listen {
-            let (guard, key) = Guard::new(address, &config.admin.access, Arc::clone(&hosts));
+            let hosts = Arc::clone(&hosts);
+            let (guard, key) = Guard::new(address, &config.admin.access, hosts, &config.proxy.limits);
             admin.extend(bind("admin.listen", address, &Arc::new(guard))?);
             keys.extend(key);
         }

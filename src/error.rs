@@ -6,12 +6,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::credential::TokenUnavailable;
 use crate::forward::ForwardError;
 use crate::guard::{Refusal, path::Ambiguous};
+
+mod grpc;
+
+pub use grpc::is_grpc;
 
 /// Tells sidepass's own answers from those of an upstream.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static("x-sidepass-reason");
@@ -116,6 +120,12 @@ impl ProxyError {
             Refusal::Access,
             Refusal::TransferCoding,
             Refusal::Expectation,
+            Refusal::UriTooLong,
+            Refusal::HeadersTooLarge,
+            Refusal::TooManyHeaders,
+            Refusal::BodyTooLarge,
+            Refusal::Malformed,
+            Refusal::Loop,
         ];
         let forwards = [
             F::Dns(String::new()),
@@ -128,6 +138,8 @@ impl ProxyError {
             F::UploadTimeout,
             F::CallerTimeout,
             F::CallerGone,
+            F::HeadTooLarge(String::new()),
+            F::TotalTimeout,
         ];
         let token = TokenUnavailable { retry_after: Duration::ZERO, cause: None };
         let others = [Self::AmbiguousPath, Self::NoRoute, Self::Token(token), Self::Internal];
@@ -187,6 +199,11 @@ impl ProxyError {
         if matches!(self, Self::Refused(Refusal::Method)) {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
+        if matches!(self, Self::Refused(Refusal::TransferCoding | Refusal::Malformed | Refusal::Method)) {
+            // What follows on this connection may be a body to one reader and a request to another (RFC 9112 §6.1), or
+            // meant for the tunnel that a CONNECT asked for.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Self::Token(unavailable) = self {
             // Rounded up: a caller that comes back too early gets the same answer again.
             let seconds = unavailable.retry_after.as_millis().div_ceil(1000).max(1);
@@ -221,6 +238,29 @@ fn refusal_reason(refusal: &Refusal) -> Reason {
         Refusal::Expectation => {
             caller("expectation", S::EXPECTATION_FAILED, "The only expectation is 100-continue")
         }
+        Refusal::UriTooLong => {
+            caller("uri_too_long", S::URI_TOO_LONG, "Path and query are longer than limits.uri_bytes")
+        }
+        Refusal::HeadersTooLarge => caller(
+            "headers_too_large",
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The head is larger than limits.header_bytes",
+        ),
+        Refusal::TooManyHeaders => caller(
+            "too_many_headers",
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The head has more fields than limits.headers",
+        ),
+        Refusal::BodyTooLarge => {
+            caller("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is larger than limits.body_bytes")
+        }
+        Refusal::Malformed => caller("malformed_request", S::BAD_REQUEST, "This is no valid HTTP request"),
+        Refusal::Loop => reason(
+            "loop_detected",
+            S::LOOP_DETECTED,
+            Fault::Sidepass,
+            "The request came back to sidepass: an upstream leads here",
+        ),
     }
 }
 
@@ -249,6 +289,10 @@ fn forward_reason(error: &ForwardError) -> Reason {
         ForwardError::CallerGone => {
             reason("request_incomplete", S::BAD_REQUEST, Fault::Caller, "The request body ended too early")
         }
+        ForwardError::HeadTooLarge(_) => {
+            bad("upstream_headers_too_large", "The head of the upstream's answer is too large")
+        }
+        ForwardError::TotalTimeout => late("total_timeout", "The exchange took longer than timeouts.total"),
     }
 }
 
@@ -284,6 +328,15 @@ mod tests {
     fn a_refused_method_is_told_which_ones_are_served() {
         let response = ProxyError::Refused(Refusal::Method).response(None, "id");
         assert!(response.headers()["allow"].to_str().unwrap().contains("GET"), "RFC 9110 §15.5.6");
+    }
+
+    #[test]
+    fn where_the_end_of_a_request_is_unclear_the_connection_ends() {
+        let response = ProxyError::Refused(Refusal::TransferCoding).response(None, "id");
+        assert_eq!(response.headers()["connection"], "close");
+        let response = ProxyError::Refused(Refusal::Method).response(None, "id");
+        assert_eq!(response.headers()["connection"], "close");
+        assert!(!ProxyError::NoRoute.response(None, "id").headers().contains_key("connection"));
     }
 
     #[test]

@@ -1,22 +1,26 @@
-//! URI and header rules of a proxy, and why an upstream gave no answer.
+//! URI rules of a proxy, and why an upstream gave no answer; header rules are in [`strip`].
 //!
 //! Invariant: path and query bytes leave as they came, but for the prefix; hop-by-hop names never cross, in either
 //! direction; nothing of the request picks the upstream's address.
 
 pub mod body;
 pub mod dial;
+pub mod expect;
 pub mod location;
 pub mod pool;
 pub mod replay;
+pub mod strip;
+pub mod ticker;
+pub mod trailers;
+pub mod tunnel;
+pub mod upgrade;
 pub mod upload;
+pub mod via;
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+pub use strip::{strip_request, strip_response};
+
+use http::HeaderValue;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-use crate::inject::Managed;
 
 /// Why an upstream gave no (valid) answer. Texts are for the log; they hold addresses, never headers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,94 +55,12 @@ pub enum ForwardError {
     /// The caller's body ended before its announced end.
     #[error("the request body ended too early")]
     CallerGone,
-}
-
-/// Takes out what must not go upstream: hop-by-hop names and what `Connection` names, the caller's word on who it is
-/// (`Forwarded` and its kin), managed headers with their look-alikes, and the key of the listener's access rule.
-pub fn strip_request(headers: &mut HeaderMap, managed: &Managed, access_header: Option<&HeaderName>) {
-    if let Some(name) = access_header {
-        headers.remove(name);
-    }
-    strip(headers, |name| *name == EXPECT || managed.takes(name) || is_forwarding(name));
-}
-
-/// Takes out what concerned the upstream's connection, and names that never come back: an upstream that echoes its
-/// request must not show the credential.
-pub fn strip_response(headers: &mut HeaderMap, hidden: &[HeaderName]) {
-    strip(headers, |name| hidden.contains(name));
-}
-
-/// Takes out hop-by-hop names, what `Connection` names, and `others`, in one pass over what is there: asking the map for
-/// each name that might be in it costs a hash each.
-fn strip(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) {
-    // A vector that stays empty does not allocate.
-    let mut gone: Vec<HeaderName> = Vec::new();
-    let mut connection = false;
-    for name in headers.keys() {
-        if *name == CONNECTION {
-            connection = true;
-        } else if is_hop_by_hop(name) || others(name) {
-            gone.push(name.clone());
-        }
-    }
-    if connection {
-        gone.extend(named_by_connection(headers));
-        headers.remove(CONNECTION);
-    }
-    for name in gone {
-        headers.remove(name);
-    }
-}
-
-/// What concerns one connection only (RFC 9110 §7.6.1); `Connection` itself is handled with what it names.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    match name.as_str().len() {
-        2 => *name == TE,
-        7 => *name == TRAILER || *name == UPGRADE,
-        10 => name.as_str() == "keep-alive",
-        16 => name.as_str() == "proxy-connection",
-        17 => *name == TRANSFER_ENCODING,
-        18 => *name == PROXY_AUTHENTICATE,
-        _ => false,
-    }
-}
-
-/// The fields that `Connection` names, but for what routes and frames the message; `close` and `keep-alive` are none.
-fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    let values = headers.get_all(CONNECTION).iter();
-    values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-}
-
-/// Makes one length of a list of equal ones (`2, 2`), which must not be passed on (RFC 9110 §8.6). hyper has refused
-/// lists of different ones.
-pub fn merge_lengths(headers: &mut HeaderMap) {
-    let Some(length) = headers.get(CONTENT_LENGTH) else { return };
-    let first = length.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-    if first.len() < length.len()
-        && let Ok(first) = HeaderValue::from_bytes(first)
-    {
-        headers.insert(CONTENT_LENGTH, first);
-    }
-}
-
-/// Headers in which a caller says who it is or asks for: nobody behind us may believe them.
-fn is_forwarding(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    // A CGI-like backend takes `_` for `-`.
-    let begins = |prefix: &[u8]| {
-        name.len() >= prefix.len()
-            && name.iter().zip(prefix).all(|(byte, want)| byte == want || (*byte == b'_' && *want == b'-'))
-    };
-    match name.first() {
-        Some(b'f') => name == b"forwarded",
-        Some(b'x') => begins(b"x-forwarded-") || (name.len() == 9 && begins(b"x-real-ip")),
-        _ => false,
-    }
+    /// Its head is larger than `limits.header_bytes` or has more fields than `limits.headers`.
+    #[error("the head of the answer is too large: {0}")]
+    HeadTooLarge(String),
+    /// `timeouts.total` ran out.
+    #[error("the exchange took too long")]
+    TotalTimeout,
 }
 
 /// How a route turns the caller's path into the upstream's.

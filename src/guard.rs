@@ -3,22 +3,26 @@
 //! Invariant: everything here is decided from the listener and the request head, before any credential is touched and
 //! before the body is read.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use ipnet::IpNet;
 
 use crate::config::route::HeaderConfig;
+use crate::config::server::Limits;
 use crate::config::template::Part;
 use crate::config::{Access, ListenAddress, Template};
 use crate::inject::{self, Injection, Injector};
 
+mod head;
 mod host;
 pub mod path;
 
+use head::{HeadLimits, Seen};
 pub use host::Host;
 
 /// `Sec-Fetch-Site` (Fetch Metadata): what a browser says of the page that sent a request.
@@ -42,6 +46,18 @@ pub enum Refusal {
     TransferCoding,
     /// An expectation other than `100-continue`.
     Expectation,
+    /// `limits.uri_bytes`.
+    UriTooLong,
+    /// `limits.header_bytes`.
+    HeadersTooLarge,
+    /// `limits.headers`.
+    TooManyHeaders,
+    /// `limits.body_bytes`, by what the head announces or what arrived.
+    BodyTooLarge,
+    /// Bytes that are no HTTP (RFC 9112 §2.2).
+    Malformed,
+    /// The request has been here before: our own `Via` is on it (RFC 9110 §7.6.3).
+    Loop,
 }
 
 /// Where a request came from.
@@ -49,9 +65,16 @@ pub enum Refusal {
 pub struct Caller {
     /// The caller's address; none on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// The Host line of its last request, which was let in: it is nearly always the same again.
+    known: RefCell<Option<Host>>,
 }
 
 impl Caller {
+    /// A caller at an address; none on a Unix socket.
+    pub fn new(peer: Option<SocketAddr>) -> Self {
+        Self { peer, known: RefCell::default() }
+    }
+
     /// Whether the caller is on this machine.
     pub fn is_local(&self) -> bool {
         self.peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
@@ -64,6 +87,7 @@ pub struct Guard {
     local: bool,
     access: Rule,
     hosts: Arc<HashSet<String>>,
+    limits: HeadLimits,
 }
 
 /// Who may use a listener, ready to be asked.
@@ -84,6 +108,7 @@ impl Guard {
         address: &ListenAddress,
         access: &Access,
         hosts: Arc<HashSet<String>>,
+        limits: &Limits,
     ) -> (Self, Option<Injector>) {
         let (access, injector) = match access {
             Access::Local => (Rule::Unsaid, None),
@@ -102,7 +127,7 @@ impl Guard {
                 (Rule::Rules { allow_from: rules.allow_from.clone(), key }, injector)
             }
         };
-        (Self { local: address.is_local(), access, hosts }, injector)
+        (Self { local: address.is_local(), access, hosts, limits: HeadLimits::new(limits) }, injector)
     }
 
     /// Lets a request pass, and says which host it is for (without port); or refuses it.
@@ -110,20 +135,56 @@ impl Guard {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Refusal::Method);
         }
-        check_framing(request.headers())?;
-        let host = self.check_origin(request)?;
+        let seen = self.limits.check(request.uri(), request.headers())?;
+        if request.version() == Version::HTTP_2 {
+            head::check_http2(request.uri(), request.headers())?;
+        }
+        if seen.framing {
+            check_framing(request.headers())?;
+        }
+        let host = self.known_or_checked(request, &seen, caller)?;
+        if seen.browser {
+            check_browser(request.headers(), &host)?;
+        }
         self.check_access(request.headers(), caller)?;
         Ok(host)
     }
 
     /// Only whom the request is for and whether a page of another origin sent it.
     pub fn check_origin<B>(&self, request: &Request<B>) -> Result<Host, Refusal> {
-        let host = Host::of(request)?;
-        if !self.serves(&host) {
-            return Err(Refusal::HostNotAllowed(host.name().to_owned()));
-        }
+        let host = self.check_host(request)?;
         check_browser(request.headers(), &host)?;
         Ok(host)
+    }
+
+    /// Asks about the host only where it is not the one of the request before.
+    fn known_or_checked<B>(
+        &self,
+        request: &Request<B>,
+        seen: &Seen<'_>,
+        caller: &Caller,
+    ) -> Result<Host, Refusal> {
+        let line = seen.host.filter(|_| request.uri().authority().is_none());
+        let known = caller.known.borrow().as_ref().filter(|known| known.is_line(line)).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let host = self.check_host(request)?;
+        if host.is_line(line) {
+            *caller.known.borrow_mut() = Some(host.clone());
+        }
+        Ok(host)
+    }
+
+    fn check_host<B>(&self, request: &Request<B>) -> Result<Host, Refusal> {
+        let host = Host::of(request)?;
+        if self.serves(&host) {
+            return Ok(host);
+        }
+        Err(match host.name() {
+            "" => Refusal::HostInvalid,
+            name => Refusal::HostNotAllowed(name.to_owned()),
+        })
     }
 
     /// The header of the access rule, which is never forwarded.

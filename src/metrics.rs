@@ -34,8 +34,8 @@ pub struct Metrics {
     unrouted: RouteMetrics,
     /// Callers' connections that are open now.
     pub connections: IntGauge,
-    /// Callers' connections refused because `limits.connections` were open.
-    pub connections_refused: IntCounter,
+    connections_refused: IntCounterVec,
+    connections_closed: IntCounterVec,
     token_expiry: GaugeVec,
     token_last_success: GaugeVec,
     token_refreshes: IntCounterVec,
@@ -120,12 +120,17 @@ impl Metrics {
                 &registry,
                 IntGauge::new("sidepass_connections", "Callers' connections that are open.")?,
             )?,
-            connections_refused: register(
+            connections_refused: counters(
                 &registry,
-                IntCounter::new(
-                    "sidepass_connections_refused_total",
-                    "Callers' connections refused by limits.connections.",
-                )?,
+                "sidepass_connections_refused_total",
+                "Callers' connections refused, by the limit that was reached.",
+                &["cause"],
+            )?,
+            connections_closed: counters(
+                &registry,
+                "sidepass_connections_closed_total",
+                "Callers' connections closed although their caller did not ask for it, by the limit that was reached.",
+                &["cause"],
             )?,
             token_expiry: gauges(
                 &registry,
@@ -176,6 +181,16 @@ impl Metrics {
             last_success: self.token_last_success.with_label_values(&[name]),
             refreshes: self.token_refreshes.clone(),
         }
+    }
+
+    /// Counts a caller's connection that was not let in.
+    pub fn connection_refused(&self, cause: &'static str) {
+        self.connections_refused.with_label_values(&[cause]).inc();
+    }
+
+    /// Counts a caller's connection that was closed for the sake of a limit.
+    pub fn connection_closed(&self, cause: &'static str) {
+        self.connections_closed.with_label_values(&[cause]).inc();
     }
 
     /// The counter of header values that could not be prepared for a route.

@@ -8,73 +8,39 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, request};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::config::Name;
-use crate::config::route::{On401, Timeouts};
-use crate::credential::Credential;
-use crate::error::ProxyError;
-use crate::forward::body::Download;
-use crate::forward::dial::Upstream;
-use crate::forward::location::Rewrite;
-use crate::forward::pool::{Exchange, Pool, Reuse, SendError};
+use crate::config::route::On401;
+use crate::error::{self, ProxyError};
+use crate::forward::pool::{Exchange, Pool, Reuse, SendError, Sent};
 use crate::forward::replay::Replay;
+use crate::forward::ticker::Ticker;
+use crate::forward::tunnel::{Tunnel, TunnelSlot};
+use crate::forward::upgrade::{self, Offer};
 use crate::forward::upload::{Progress, Upload};
-use crate::forward::{self, ForwardError, PathRule};
 use crate::guard::path;
-use crate::guard::{Caller, Guard, Host};
-use crate::inject::Managed;
-use crate::metrics::{Metrics, RouteMetrics};
+use crate::guard::{Caller, Guard, Host, Refusal};
+use crate::metrics::{InFlight, Metrics};
 use crate::route::RouteTable;
 use crate::token::Generation;
 
 mod answer;
 mod deadline;
+mod message;
 mod refusal;
+mod route;
+
+use message::{Context, Outgoing, Terms};
 
 pub use answer::Answer;
+pub use route::{Route, RouteHost, Served};
 
-/// Everything that a reload replaces at once.
-#[derive(Debug)]
-pub struct Served {
-    /// The routes.
-    pub routes: RouteTable<Route>,
-    /// The header names that only we may set.
-    pub managed: Managed,
-}
-
-/// A route, ready to be used.
-#[derive(Debug)]
-pub struct Route {
-    /// Its name.
-    pub name: Name,
-    /// What is cut from the front of the caller's path; for locations on the way back.
-    pub prefix: String,
-    /// How paths are turned.
-    pub rule: PathRule,
-    /// Where requests go.
-    pub upstream: Upstream,
-    /// The Host that the upstream wants.
-    pub host: HeaderValue,
-    /// The upstream's origin, for locations.
-    pub origin: String,
-    /// What is added.
-    pub credential: Credential,
-    /// Names that never come back in an answer: what is added, and our own.
-    pub hidden: Vec<HeaderName>,
-    /// What a 401 does.
-    pub on_401: On401,
-    /// How many bytes of a body are kept for a replay.
-    pub replay_buffer: usize,
-    /// How long to wait for what.
-    pub timeouts: Timeouts,
-    /// Its counters.
-    pub metrics: RouteMetrics,
-}
+/// How often a request is sent again that was not executed: upstreams that restart refuse more than once.
+const RETRIES: usize = 4;
 
 /// Gives the routes in force: one atomic load.
 pub type Live = Arc<dyn Fn() -> Arc<Served> + Send + Sync>;
@@ -85,25 +51,66 @@ pub struct Proxy {
     pool: Rc<Pool>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    ticker: Rc<Ticker>,
+    /// How many bytes a request body may have; zero is no limit.
+    body_limit: u64,
+}
+
+/// What one request goes by, besides its route.
+#[derive(Clone, Copy)]
+struct Course {
+    /// When the exchange must be over.
+    until: Option<Instant>,
+}
+
+/// What is known of a request when it is over, for metrics and the log.
+#[derive(Default)]
+struct Trace<'a> {
+    route: Option<&'a Route>,
+    asked: refusal::Asked,
 }
 
 impl Proxy {
-    /// A request path over a worker's own connections.
-    pub fn new(live: Live, pool: Rc<Pool>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { live, pool, clock, metrics }
+    /// A request path over a worker's own connections. A request body may have `body_limit` bytes (zero: any number).
+    pub fn new(live: Live, pool: Rc<Pool>, clock: Clock, metrics: Arc<Metrics>, body_limit: u64) -> Self {
+        Self { live, pool, clock, metrics, ticker: Ticker::new(), body_limit }
+    }
+
+    /// Moves the clock of timeouts; a worker calls it once a second.
+    pub fn tick(&self) {
+        self.ticker.tick();
     }
 
     /// Answers a request: the upstream's answer, or a problem document that says why there is none.
-    pub async fn handle(
+    ///
+    /// No `async fn`, here and below: it would keep room for each argument twice, and futures are moved.
+    pub fn handle(
         &self,
         request: Request<Incoming>,
         guard: &Guard,
         caller: &Caller,
+        tunnel: &TunnelSlot,
+    ) -> impl Future<Output = Response<Answer>> {
+        let mut request = Some(request);
+        async move {
+            let served = (self.live)();
+            let asks_grpc = |request: &Request<_>| error::is_grpc(request.version(), request.headers());
+            let grpc = request.as_ref().is_some_and(asks_grpc);
+            let mut trace = Trace::default();
+            let outcome = self.pass(&mut request, &served, (guard, caller, tunnel), &mut trace).await;
+            self.close(outcome, &trace, caller, grpc)
+        }
+    }
+
+    /// Counts and logs what came of a request, and makes the answer of an error.
+    fn close(
+        &self,
+        outcome: Result<Response<Answer>, ProxyError>,
+        trace: &Trace<'_>,
+        caller: &Caller,
+        grpc: bool,
     ) -> Response<Answer> {
-        let served = (self.live)();
-        let asked = refusal::Asked::of(&request);
-        let mut route = None;
-        let outcome = self.pass(request, &served, guard, caller, &mut route).await;
+        let Trace { route, asked } = trace;
         let metrics = route.map_or(self.metrics.unrouted(), |route: &Route| &route.metrics);
         let name = route.map(|route| route.name.as_str());
         match outcome {
@@ -115,42 +122,77 @@ impl Proxy {
             Err(error) => {
                 metrics.refused(error.status().as_u16(), error.reason());
                 let id = refusal::id();
-                refusal::log(&error, name, &asked, caller, &id);
-                error.response(name, &id).map(Answer::own)
+                refusal::log(&error, name, asked, caller, &id);
+                let response = if grpc { error.grpc_response(&id) } else { error.response(name, &id) };
+                response.map(Answer::own)
             }
         }
+    }
+
+    /// Counts and logs a request that did not get this far, and gives the answer.
+    pub fn refuse(&self, error: &ProxyError, caller: &Caller, detail: &str) -> Response<Bytes> {
+        self.metrics.unrouted().refused(error.status().as_u16(), error.reason());
+        let id = refusal::id();
+        refusal::log_unread(error, caller, detail, &id);
+        error.response(None, &id)
     }
 
     /// guard -> route -> strip -> credential -> inject -> forward.
     async fn pass<'a>(
         &self,
+        request: &mut Option<Request<Incoming>>,
+        served: &'a Served,
+        (guard, caller, tunnel): (&Guard, &Caller, &TunnelSlot),
+        trace: &mut Trace<'a>,
+    ) -> Result<Response<Answer>, ProxyError> {
+        let request = request.take().ok_or(ProxyError::Internal)?;
+        let version = request.version();
+        let (host, route, outgoing) = self.start(request, served, (guard, caller), trace)?;
+        let Outgoing { mut request, upload, offer } = outgoing;
+        let in_flight = route.metrics.start();
+        let until = Ticker::due(self.ticker.now(), route.timeouts.total);
+        let used = self.inject(route, request.headers_mut(), until).await?;
+        let exchange = self.exchange(route, request, upload.clone(), used, Course { until }).await?;
+        if upgrade::is_switch(&exchange.response) {
+            return Box::pin(switch(route, exchange, offer, &host, (tunnel, in_flight))).await;
+        }
+        let context = Context { host: &host, version, upload, until, ticker: &self.ticker };
+        Ok(message::incoming(route, exchange, context, in_flight)?)
+    }
+
+    /// Everything that needs no waiting: the request as it will leave, but for its credential.
+    fn start<'a>(
+        &self,
         request: Request<Incoming>,
         served: &'a Served,
-        guard: &Guard,
-        caller: &Caller,
-        found: &mut Option<&'a Route>,
-    ) -> Result<Response<Answer>, ProxyError> {
-        let host = guard.check(&request, caller)?;
-        let route = find(&served.routes, &request, &host)?;
-        *found = Some(route);
-        let in_flight = route.metrics.start();
-        let (mut parts, body, upload) = outgoing(route, request)?;
-        forward::strip_request(&mut parts.headers, &served.managed, guard.access_header());
-        body.announce(&mut parts.headers);
-        parts.headers.insert(HOST, route.host.clone());
-        let used = self.inject(route, &mut parts.headers).await?;
-        let request = Request::from_parts(parts, body);
-        let exchange = self.exchange(route, request, upload.clone(), used).await?;
-        let download = incoming(route, exchange, upload, &host)?;
-        Ok(download.map(|body| Answer::upstream(body, in_flight)))
+        (guard, caller): (&Guard, &Caller),
+        trace: &mut Trace<'a>,
+    ) -> Result<(Host, &'a Route, Outgoing), ProxyError> {
+        let (host, route) = match admit(&request, &served.routes, guard, caller) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                trace.asked = refusal::Asked::of(&request);
+                return Err(error);
+            }
+        };
+        trace.route = Some(route);
+        let terms = Terms { served, guard, body_limit: self.body_limit, ticker: &self.ticker };
+        let outgoing = message::outgoing(&terms, route, request, &host, &mut trace.asked)?;
+        Ok((host, route, outgoing))
     }
 
     /// Sets the route's headers; waits only where there is no usable token.
-    async fn inject(&self, route: &Route, headers: &mut HeaderMap) -> Result<Option<Generation>, ProxyError> {
+    async fn inject(
+        &self,
+        route: &Route,
+        headers: &mut HeaderMap,
+        until: Option<Instant>,
+    ) -> Result<Option<Generation>, ProxyError> {
         if let Some(used) = route.credential.apply(headers, self.clock.now()) {
             return Ok(used);
         }
-        Box::pin(route.credential.wait(&self.clock)).await?;
+        // What is rare is boxed: every request's future would carry room for it.
+        Box::pin(deadline::until(until, route.credential.wait(&self.clock))).await??;
         // A token that expired between the wait and here was not worth waiting for: as if there were none.
         let nothing = || ProxyError::Token(route.credential.unavailable(&self.clock));
         route.credential.apply(headers, self.clock.now()).ok_or_else(nothing)
@@ -164,32 +206,48 @@ impl Proxy {
         request: Request<Upload>,
         upload: Option<Rc<Progress>>,
         used: Option<Generation>,
+        course: Course,
     ) -> Result<Exchange, ProxyError> {
-        let replay = Replay::of(&request, upload.clone());
-        let exchange = match self.send(route, request, upload.as_deref(), Reuse::Kept).await {
-            Ok(exchange) => exchange,
+        let replay = Replay::of(&request, upload.clone(), self.pool.spare());
+        let (exchange, used) = match self.send(route, request, upload.as_deref(), Reuse::Kept, course).await {
+            Ok(exchange) => (exchange, used),
+            Err(_) if upload.is_some_and(|upload| upload.is_too_large()) => {
+                return Err(Refusal::BodyTooLarge.into());
+            }
             // What is rare is boxed here: every request's future would carry room for it.
-            Err(failed) => Box::pin(self.after_failure(route, &replay, failed)).await?,
+            Err(failed) => Box::pin(self.after_failure(route, &replay, failed, course)).await?,
         };
         match used.filter(|_| refuses_token(route, &exchange.response)) {
             None => Ok(exchange),
-            Some(used) => Box::pin(self.after_rejection(route, &replay, exchange, used)).await,
+            Some(used) => Box::pin(self.after_rejection(route, &replay, exchange, (used, course))).await,
         }
     }
 
-    /// A kept connection closed instead of answering: what may be repeated is sent on a new one.
+    /// A connection that closed or was about to: what was not executed, or may be executed twice, is sent again, with the
+    /// credential of that time. Says which token was used.
     async fn after_failure(
         &self,
         route: &Route,
         replay: &Replay,
-        failed: SendError,
-    ) -> Result<Exchange, ProxyError> {
-        if !failed.on_kept_connection || !replay.is_idempotent() {
-            return Err(failed.error.into());
+        mut failed: SendError,
+        course: Course,
+    ) -> Result<(Exchange, Option<Generation>), ProxyError> {
+        for _ in 0..RETRIES {
+            let Some(mut again) = replay.after(failed.sent) else { break };
+            // The token of the first attempt may have expired while it waited for its answer.
+            let Ok(used) = self.inject(route, again.headers_mut(), course.until).await else { break };
+            // Where one kept connection was gone, others are gone as well.
+            let reuse = match failed.sent {
+                Sent::NotExecuted => Reuse::Kept,
+                _ => Reuse::NewerThan(Instant::now()),
+            };
+            route.metrics.replays_stale.inc();
+            match self.send(route, again, None, reuse, course).await {
+                Ok(exchange) => return Ok((exchange, used)),
+                Err(next) => failed = next,
+            }
         }
-        let again = replay.request().ok_or(failed.error)?;
-        route.metrics.replays_stale.inc();
-        Ok(self.send(route, again, None, Reuse::Never).await.map_err(|failed| failed.error)?)
+        Err(failed.error.into())
     }
 
     /// A 401: if a different token comes in time and the body was kept, the request is sent once more; otherwise the
@@ -199,20 +257,25 @@ impl Proxy {
         route: &Route,
         replay: &Replay,
         exchange: Exchange,
-        used: Generation,
+        (used, course): (Generation, Course),
     ) -> Result<Exchange, ProxyError> {
         let Some(mut again) = replay.request() else {
             route.credential.suspect(used);
             return Ok(exchange);
         };
-        if !route.credential.renewed(used).await
+        if !deadline::until(course.until, route.credential.renewed(used)).await?
             || route.credential.apply(again.headers_mut(), self.clock.now()).is_none()
         {
             return Ok(exchange);
         }
+        // An HTTP/2 connection that has just answered is alive; a kept HTTP/1.1 connection may be gone.
+        let reuse = match exchange.response.version() {
+            Version::HTTP_2 => Reuse::Kept,
+            _ => Reuse::NewerThan(Instant::now()),
+        };
         drop(exchange);
         route.metrics.replays_rejected.inc();
-        Ok(self.send(route, again, None, Reuse::Never).await.map_err(|failed| failed.error)?)
+        Ok(self.send(route, again, None, reuse, course).await.map_err(|failed| failed.error)?)
     }
 
     async fn send(
@@ -221,16 +284,29 @@ impl Proxy {
         request: Request<Upload>,
         upload: Option<&Progress>,
         reuse: Reuse,
+        course: Course,
     ) -> Result<Exchange, SendError> {
         let started = Instant::now();
         let sending = pin!(self.pool.send(&route.upstream, request, reuse));
-        let outcome = deadline::watched(sending, upload, &route.timeouts).await;
+        let outcome = deadline::watched(sending, upload, &route.timeouts, &self.ticker, course.until).await;
         if let Ok(exchange) = &outcome {
             route.metrics.latency.observe(started.elapsed().as_secs_f64());
             route.metrics.replays_stale.inc_by(u64::from(exchange.stale));
         }
         outcome
     }
+}
+
+/// The host and the route of a request that may be served.
+fn admit<'a>(
+    request: &Request<Incoming>,
+    routes: &'a RouteTable<Route>,
+    guard: &Guard,
+    caller: &Caller,
+) -> Result<(Host, &'a Route), ProxyError> {
+    let host = guard.check(request, caller)?;
+    let route = find(routes, request, &host)?;
+    Ok((host, route))
 }
 
 /// The route for a request; a path that some backend would read as a path of another route is refused.
@@ -241,49 +317,28 @@ fn find<'a>(
 ) -> Result<&'a Route, ProxyError> {
     let method = request.method();
     let find = |path: &str| routes.find(host.name(), path, method);
-    let route = path::select(request.uri().path(), find, |route| route.rule.cut_bare())?;
+    let route = path::select(request.uri().path(), find, |route| path::Terms {
+        cut: route.rule.cut_bare(),
+        rules: route.paths,
+    })?;
     route.ok_or(ProxyError::NoRoute)
 }
 
-/// The request as it will leave, but for its headers.
-fn outgoing(
-    route: &Route,
-    request: Request<Incoming>,
-) -> Result<(request::Parts, Upload, Option<Rc<Progress>>), ProxyError> {
-    let (mut parts, body) = request.into_parts();
-    parts.uri = route.rule.apply(&parts.uri).ok_or(ProxyError::NoRoute)?;
-    parts.version = Version::HTTP_11;
-    let room = match (&route.credential, route.on_401) {
-        (Credential::Shared(_), On401::Replay) => route.replay_buffer,
-        _ => 0,
-    };
-    let (body, progress) = Upload::of(body, room);
-    Ok((parts, body, progress))
-}
-
-/// The upstream's answer as it will leave.
-fn incoming(
+/// The upstream switches protocols: its connection becomes a tunnel, if that was asked for.
+async fn switch(
     route: &Route,
     exchange: Exchange,
-    upload: Option<Rc<Progress>>,
+    offer: Option<Offer>,
     host: &Host,
-) -> Result<Response<Download>, ProxyError> {
-    let Exchange { response, ticket, .. } = exchange;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ForwardError::Invalid("101 without a request for it".to_owned()).into());
-    }
-    let (mut parts, body) = response.into_parts();
-    let headers = &mut parts.headers;
-    // With both, the length is a lie; and a connection whose framing was unclear is not used again (RFC 9112 §6.3).
-    let unclear = headers.contains_key(TRANSFER_ENCODING) && headers.remove(CONTENT_LENGTH).is_some();
-    forward::merge_lengths(headers);
-    forward::strip_response(headers, &route.hidden);
-    let rewrite =
-        Rewrite { origin: &route.origin, rule: &route.rule, prefix: &route.prefix, host: host.as_sent() };
-    rewrite.apply(headers);
-    parts.version = Version::HTTP_11;
-    let ticket = Some(ticket).filter(|_| !unclear);
-    Ok(Response::from_parts(parts, Download::new(body, ticket, upload, route.timeouts.body_idle)))
+    (tunnel, in_flight): (&TunnelSlot, InFlight),
+) -> Result<Response<Answer>, ProxyError> {
+    let (head, upstream) = upgrade::switch(offer.as_ref(), exchange.response).await?;
+    let head = match &offer {
+        Some(offer) => message::switching(route, offer, head, host),
+        None => head,
+    };
+    tunnel.set(Tunnel { upstream, idle: route.timeouts.upgrade_idle, held: Box::new(in_flight) });
+    Ok(head.map(|()| Answer::own(Bytes::new())))
 }
 
 /// Whether the upstream says that the token is bad, rather than that it is not enough (RFC 6750 §3.1).
@@ -303,7 +358,8 @@ impl std::fmt::Debug for Proxy {
 }
 
 impl Answer {
-    fn own(text: Bytes) -> Self {
-        Self::Own(Some(text))
+    /// A text of ours.
+    pub fn own(text: Bytes) -> Self {
+        Self::Own(Some(text).filter(|text| !text.is_empty()))
     }
 }

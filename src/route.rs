@@ -1,30 +1,35 @@
 //! Which route takes a request: host, path, methods.
 //!
 //! The most specific match wins, never the order of the file: host, then exact path, then longer prefix, then methods.
-//! A look-up costs a hash per path segment, however many routes there are.
+//! A look-up costs a hash for each path segment at which some prefix could end, however many routes there are.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use http::Method;
 
 use crate::config::route::{PathMatch, RouteMatch};
 
+mod hash;
+
+use hash::KnownMap;
+
 /// Routes by what they match; `R` is what the caller keeps for a route.
 #[derive(Debug)]
 pub struct RouteTable<R> {
     routes: Vec<R>,
-    by_host: HashMap<Box<str>, HostRoutes>,
+    by_host: KnownMap<HostRoutes>,
     any_host: HostRoutes,
 }
 
 /// The routes of one host, or of all hosts.
 #[derive(Debug, Default)]
 struct HostRoutes {
-    exact: HashMap<Box<str>, Candidates>,
+    exact: KnownMap<Candidates>,
     /// The empty prefix is every path.
-    prefixes: HashMap<Box<str>, Candidates>,
+    prefixes: KnownMap<Candidates>,
     longest_prefix: usize,
+    /// One bit per length of a prefix: most places where one could end are ruled out by it.
+    lengths: u64,
 }
 
 /// Routes with the same host and path; those that name methods come first.
@@ -34,7 +39,8 @@ struct Candidates(Vec<(Vec<Method>, usize)>);
 impl<R> RouteTable<R> {
     /// Builds the table. Two routes that match the same were refused when the configuration was read.
     pub fn new(routes: impl IntoIterator<Item = (RouteMatch, R)>) -> Self {
-        let mut table = Self { routes: Vec::new(), by_host: HashMap::new(), any_host: HostRoutes::default() };
+        let mut table =
+            Self { routes: Vec::new(), by_host: KnownMap::default(), any_host: HostRoutes::default() };
         for (matches, route) in routes {
             let index = table.routes.len();
             table.routes.push(route);
@@ -73,15 +79,16 @@ fn lower(host: &str) -> Cow<'_, str> {
 
 impl HostRoutes {
     fn add(&mut self, path: PathMatch, methods: Vec<Method>, index: usize) {
-        let candidates = match path {
-            PathMatch::Exact(path) => self.exact.entry(path.into_boxed_str()).or_default(),
-            PathMatch::Prefix(prefix) => {
-                self.longest_prefix = self.longest_prefix.max(prefix.len());
-                self.prefixes.entry(prefix.into_boxed_str()).or_default()
+        let prefix = match path {
+            PathMatch::Exact(path) => {
+                return self.exact.entry(path.into_boxed_str()).or_default().add(methods, index);
             }
-            PathMatch::Any => self.prefixes.entry("".into()).or_default(),
+            PathMatch::Prefix(prefix) => prefix,
+            PathMatch::Any => String::new(),
         };
-        candidates.add(methods, index);
+        self.longest_prefix = self.longest_prefix.max(prefix.len());
+        self.lengths |= length_bit(prefix.len());
+        self.prefixes.entry(prefix.into_boxed_str()).or_default().add(methods, index);
     }
 
     fn find(&self, path: &str, method: &Method) -> Option<usize> {
@@ -89,9 +96,13 @@ impl HostRoutes {
             return Some(index);
         }
         let mut end = path.len();
+        if end > self.longest_prefix {
+            // What stands behind the longest prefix is not looked at; the slash that ends it may be.
+            end = last_slash(path, self.longest_prefix + 1);
+        }
         loop {
             // A prefix ends where a segment does.
-            if end <= self.longest_prefix {
+            if self.lengths & length_bit(end) != 0 {
                 let found = path.get(..end).and_then(|prefix| self.prefixes.get(prefix));
                 if let Some(index) = found.and_then(|found| found.pick(method)) {
                     return Some(index);
@@ -100,9 +111,19 @@ impl HostRoutes {
             if end == 0 {
                 return None;
             }
-            end = path.as_bytes()[..end].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            end = last_slash(path, end);
         }
     }
+}
+
+/// Where the last slash of the first `end` bytes is; the beginning, if there is none.
+fn last_slash(path: &str, end: usize) -> usize {
+    let bytes = path.as_bytes();
+    bytes.get(..end).unwrap_or(bytes).iter().rposition(|byte| *byte == b'/').unwrap_or(0)
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 impl Candidates {

@@ -1,30 +1,46 @@
-//! Serving: accept connections, speak HTTP/1.1 on them, watch them, end them.
+//! Serving: accept connections, speak HTTP on them, watch them, end them.
 //!
 //! Invariant: a server runs on one thread and owns every connection it accepted. It ends when it was told to drain and
 //! its last connection is gone; whoever runs it sets the deadline.
 
 pub mod acceptor;
-pub mod connection;
+mod connection;
+pub mod descriptors;
+mod farewell;
+mod frames;
+mod framing;
+mod http1;
+mod http2;
 pub mod listen;
-pub mod watch;
+mod relay;
+mod request;
+mod slots;
+mod state;
+mod watch;
+mod watched;
+mod wire;
+
+pub use slots::{Refused, Slot, Slots};
 
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::config::server::Limits;
+use crate::error::ProxyError;
+use crate::forward::tunnel::TunnelSlot;
 use crate::guard::{Caller, Guard};
-use crate::metrics::Metrics;
 use crate::shutdown::Stop;
 use listen::{Socket, Stream};
+use state::Order;
 use watch::Watch;
 
 /// How exactly idle and head timeouts are kept. It also keeps a timer in the runtime's wheel, without which every timer
@@ -33,22 +49,44 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// For how long a server goes on after the order to drain: requests that were sent before it may still be in the kernel,
 /// on connections that look idle or have not been accepted yet.
-const SETTLE: Duration = Duration::from_millis(20);
+pub(crate) const SETTLE: Duration = Duration::from_millis(20);
+
+/// The connection that a request came on, as its handler sees it.
+#[derive(Debug)]
+pub struct Origin {
+    /// The rules of the listener it came in by.
+    pub guard: Arc<Guard>,
+    /// Who is at the other end.
+    pub caller: Caller,
+    /// What the connection becomes after a 101.
+    pub tunnel: TunnelSlot,
+}
+
+impl Origin {
+    /// A connection that came in by a listener with these rules.
+    pub fn new(guard: Arc<Guard>, caller: Caller) -> Self {
+        Self { guard, caller, tunnel: TunnelSlot::default() }
+    }
+}
 
 /// What answers requests.
 pub trait Handler: 'static {
     /// The body of an answer.
-    type Body: Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Unpin
-        + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
     /// Answers one request. Dropped when the caller goes away.
     fn handle(
         &self,
         request: Request<Incoming>,
-        guard: &Guard,
-        caller: &Caller,
+        origin: &Origin,
     ) -> impl Future<Output = Response<Self::Body>>;
+
+    /// Counts and logs what never became an answer of [`Handler::handle`]: a head that the server refused, or a panic;
+    /// and gives the answer. `detail` is for the log.
+    fn refuse(&self, error: &ProxyError, origin: &Origin, detail: &str) -> Response<Bytes>;
+
+    /// A text of ours as a body.
+    fn body(text: Bytes) -> Self::Body;
 
     /// Called once a second.
     fn tick(&self) {}
@@ -69,52 +107,6 @@ pub struct Accepted {
     pub load: Option<acceptor::Load>,
 }
 
-/// How many connections there may be, in all listeners and workers.
-#[derive(Clone, Debug)]
-pub struct Slots {
-    open: Arc<AtomicUsize>,
-    limit: usize,
-    metrics: Option<Arc<Metrics>>,
-}
-
-/// One of the connections that there may be; counted until it is dropped.
-#[derive(Debug)]
-pub struct Slot(Slots);
-
-impl Slots {
-    /// At most `limit` connections.
-    pub fn new(limit: usize) -> Self {
-        Self { open: Arc::default(), limit, metrics: None }
-    }
-
-    /// At most `limit` connections, shown by the metrics of callers' connections.
-    pub fn counted(limit: usize, metrics: Arc<Metrics>) -> Self {
-        Self { metrics: Some(metrics), ..Self::new(limit) }
-    }
-
-    /// A slot, or nothing when all are taken.
-    pub fn take(&self) -> Option<Slot> {
-        let open = self.open.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(self.clone());
-        if let Some(metrics) = &self.metrics {
-            metrics.connections.inc();
-            if open >= self.limit {
-                metrics.connections_refused.inc();
-            }
-        }
-        (open < self.limit).then_some(slot)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(metrics) = &self.0.metrics {
-            metrics.connections.dec();
-        }
-    }
-}
-
 /// Where a server's connections come from.
 #[derive(Debug)]
 pub enum Intake {
@@ -126,34 +118,49 @@ pub enum Intake {
 
 /// Serves until it was told to drain and every connection is gone. Runs on a thread with a `LocalRuntime`.
 pub async fn serve<H: Handler>(intake: Intake, handler: Rc<H>, limits: Limits, mut stop: Stop) {
-    let watch = Rc::new(Watch::new(limits.header_timeout, limits.idle_timeout));
-    let http = Rc::new(connection::protocol(&limits));
+    let watch = Watch::new(&limits);
+    let protocols = Rc::new(connection::Protocols::new(&limits));
     let (sender, mut accepted) = mpsc::unbounded_channel();
+    // An acceptor ends by itself.
+    let accepts = matches!(intake, Intake::Listeners(..));
     let intake = tokio::task::spawn_local(take_in(intake, sender));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut draining = false;
+    let (mut draining, mut taking) = (false, true);
     let mut order = pin!(async {
         stop.drain().await;
         tokio::time::sleep(SETTLE).await;
     });
-    while !(draining && watch.is_empty()) {
+    let admit = |new: Accepted, order: Order| {
+        let watched = watch.add();
+        watched.give(order);
+        if new.slot.crowds() && !watch.evict(&watched) {
+            new.slot.refuse();
+            return;
+        }
+        let connection = connection::run(new, Rc::clone(&protocols), Rc::clone(&handler), watched);
+        // It ends with its connection; the watch ends it earlier if it has to.
+        tokio::task::spawn_local(connection);
+    };
+    while !(draining && !taking && watch.is_empty()) {
         tokio::select! {
-            Some(new) = accepted.recv(), if !draining => {
-                let connection = connection::run(new, Rc::clone(&http), Rc::clone(&handler), watch.add());
-                // It ends with its connection; the watch ends it earlier if it has to.
-                tokio::task::spawn_local(connection);
-            }
+            new = accepted.recv(), if taking => match new {
+                // What was accepted before the end gets its answer, or an end.
+                Some(new) => admit(new, if draining { Order::Drain } else { Order::Serve }),
+                None => taking = false,
+            },
             _ = tick.tick() => {
                 watch.tick();
                 handler.tick();
             }
             () = &mut order, if !draining => {
                 draining = true;
-                intake.abort();
+                if accepts {
+                    intake.abort();
+                }
                 watch.drain();
             }
-            () = watch.emptied(), if draining => {}
+            () = watch.emptied(), if draining && !taking => {}
         }
     }
 }
@@ -171,10 +178,11 @@ async fn take_in(intake: Intake, sender: mpsc::UnboundedSender<Accepted>) {
             }
         }
         Intake::Listeners(listeners, slots) => {
+            let door = Rc::new(slots::Door::new(slots));
             let loops = listeners.into_iter().map(|(socket, guard)| {
                 let sender = sender.clone();
                 let take = move |accepted| drop(sender.send(accepted));
-                acceptor::accept_all(socket, guard, slots.clone(), take)
+                acceptor::accept_all(socket, guard, Rc::clone(&door), take)
             });
             // Each loop runs until it is aborted with this task.
             let mut tasks = tokio::task::JoinSet::new();
@@ -186,3 +194,6 @@ async fn take_in(intake: Intake, sender: mpsc::UnboundedSender<Accepted>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,25 @@ pub fn client_config(trust: Trust<'_>) -> Result<Arc<ClientConfig>, TlsError> {
     }
 }
 
+/// What is offered in the handshake (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// HTTP/2, and nothing else.
+    Http2,
+    /// HTTP/2, or HTTP/1.1 where the server does not know it.
+    Either,
+}
+
+/// The same trust, the same sessions to resume, another offer.
+pub fn with_alpn(config: &ClientConfig, alpn: Alpn) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = match alpn {
+        Alpn::Http2 => vec![b"h2".to_vec()],
+        Alpn::Either => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
+    Arc::new(config)
+}
+
 fn build(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -5,27 +5,28 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::StartError;
 use crate::clock::Clock;
-use crate::config::route::PathMatch;
-use crate::config::server::Limits;
-use crate::config::url::Scheme;
+use crate::config::route::{HostHeader, PathMatch};
+use crate::config::server::{Limits, Via};
+use crate::config::url::{HttpUrl, Scheme};
 use crate::config::{Config, RouteConfig};
 use crate::credential::Credential;
-use crate::error::REASON_HEADER;
+use crate::error::{ProxyError, REASON_HEADER};
 use crate::forward::dial::Upstream;
 use crate::forward::pool::{HeadLimits, Pool};
+use crate::forward::via::Pseudonym;
 use crate::forward::{self, PathRule};
-use crate::guard::{Caller, Guard};
 use crate::inject::{self, Injection, Injector, Managed};
 use crate::metrics::Metrics;
 use crate::profile::Profile;
-use crate::proxy::{Answer, Live, Proxy, Route, Served};
+use crate::proxy::{Answer, Live, Proxy, Route, RouteHost, Served};
 use crate::route::RouteTable;
-use crate::server::Handler;
+use crate::server::{Handler, Origin};
 use crate::tls::{self, Trust};
 
 /// What keeps the headers of a route prepared.
@@ -84,29 +85,55 @@ pub(super) fn build_routes(
         routes.push((route.matches.clone(), ready_route(route, credential, metrics)?));
     }
     let injected = config.routes.iter().flat_map(|route| &route.headers).map(|header| header.name.clone());
-    Ok((Served { routes: RouteTable::new(routes), managed: Managed::new(injected) }, injectors))
+    let via = match config.proxy.via {
+        Via::Add => Pseudonym::random(),
+        Via::Omit => None,
+    };
+    let managed = Arc::new(Managed::new(injected));
+    Ok((Served { routes: RouteTable::new(routes), managed, via }, injectors))
 }
 
 fn ready_route(route: &RouteConfig, credential: Credential, metrics: &Metrics) -> Result<Route, StartError> {
     let failed = |reason: String| StartError::Route { route: route.name.to_string(), reason };
     let url = &route.upstream;
-    let host = forward::host_value(&url.authority());
+    let own = forward::host_value(&url.authority());
+    let own = own.ok_or_else(|| failed("the upstream has no usable host".to_owned()))?;
+    let (host, named) = match &route.host {
+        HostHeader::Upstream => (RouteHost::Fixed(own), None),
+        HostHeader::Preserve => (RouteHost::Preserved(own), None),
+        HostHeader::Fixed(name) => {
+            let value = forward::host_value(name);
+            let value = value.ok_or_else(|| failed("`host` does not fit a header".to_owned()))?;
+            (RouteHost::Fixed(value), Some(origin_of(url, name)))
+        }
+    };
     let prefix = route.strip_prefix.clone().unwrap_or_default();
     Ok(Route {
         name: route.name.clone(),
+        paths: route.paths,
         rule: PathRule::new(Some(&prefix), url.path()),
         prefix,
         upstream: upstream(route)?,
-        host: host.ok_or_else(|| failed("the upstream has no usable host".to_owned()))?,
-        origin: url.origin(),
+        host,
+        origins: [url.origin()].into_iter().chain(named).collect(),
         credential,
         // Our own reason header too: what an upstream answers must not pass for what we say.
         hidden: route.headers.iter().map(|header| header.name.clone()).chain([REASON_HEADER]).collect(),
         on_401: route.on_401,
         replay_buffer: route.replay_buffer,
         timeouts: route.timeouts,
+        upgrades: route.upgrades.clone(),
         metrics: metrics.route(route.name.as_str()).map_err(|error| failed(error.to_string()))?,
     })
+}
+
+/// The origin that an upstream has by another name, as locations spell it: without the scheme's own port.
+fn origin_of(url: &HttpUrl, name: &str) -> String {
+    let (scheme, own_port) = match url.scheme() {
+        Scheme::Http => ("http", ":80"),
+        Scheme::Https => ("https", ":443"),
+    };
+    format!("{scheme}://{}", name.strip_suffix(own_port).unwrap_or(name))
 }
 
 /// Where a route leads, and how it is known that it is the right one there. The system's certificate authorities are
@@ -120,7 +147,7 @@ fn upstream(route: &RouteConfig) -> Result<Upstream, StartError> {
         }
         (Scheme::Https, Some(path)) => Some(trust_in(path).map_err(failed)?),
     };
-    Upstream::new(&route.upstream, tls, route.timeouts.connect).map_err(|error| failed(error.to_string()))
+    Upstream::new(route, tls).map_err(|error| failed(error.to_string()))
 }
 
 /// TLS that trusts the certificate authorities of a file and no others.
@@ -152,23 +179,28 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(live: Live, clock: Clock, metrics: Arc<Metrics>, limits: &Limits) -> Self {
         let pool = Pool::new(HeadLimits { bytes: limits.header_bytes, fields: limits.headers });
-        Self { proxy: Proxy::new(live, Rc::clone(&pool), clock, metrics), pool }
+        let proxy = Proxy::new(live, Rc::clone(&pool), clock, metrics, limits.body_bytes);
+        Self { proxy, pool }
     }
 }
 
 impl Handler for Worker {
     type Body = Answer;
 
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        guard: &Guard,
-        caller: &Caller,
-    ) -> impl Future<Output = Response<Answer>> {
-        self.proxy.handle(request, guard, caller)
+    fn handle(&self, request: Request<Incoming>, origin: &Origin) -> impl Future<Output = Response<Answer>> {
+        self.proxy.handle(request, &origin.guard, &origin.caller, &origin.tunnel)
+    }
+
+    fn refuse(&self, error: &ProxyError, origin: &Origin, detail: &str) -> Response<Bytes> {
+        self.proxy.refuse(error, &origin.caller, detail)
+    }
+
+    fn body(text: Bytes) -> Answer {
+        Answer::own(text)
     }
 
     fn tick(&self) {
+        self.proxy.tick();
         self.pool.sweep();
     }
 }

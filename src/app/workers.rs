@@ -12,9 +12,9 @@ use crate::config::server::Workers;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::proxy::Live;
-use crate::server::acceptor;
 use crate::server::listen::Socket;
 use crate::server::{self, Intake, Slots};
+use crate::server::{acceptor, descriptors};
 use crate::shutdown::Stop;
 
 /// Starts the threads. The receiver closes when the last of them has ended.
@@ -27,7 +27,8 @@ pub(super) fn start(
     stop: &Stop,
 ) -> Result<mpsc::Receiver<()>, StartError> {
     let limits = config.proxy.limits;
-    let slots = Slots::counted(limits.connections, Arc::clone(metrics));
+    let places = descriptors::places(limits.connections);
+    let slots = Slots::counted(places, limits.connections_per_caller, Arc::clone(metrics));
     let (done, ended) = mpsc::channel(1);
     let worker = |index: usize, intake: Intake| {
         let (live, clock, metrics, stop) =
@@ -52,7 +53,10 @@ pub(super) fn start(
     thread("acceptor".to_owned(), done.clone(), move || async move {
         tokio::select! {
             () = acceptor::distribute(listeners, slots, workers) => {}
-            () = stop.drain() => {}
+            () = async {
+                stop.drain().await;
+                tokio::time::sleep(server::SETTLE).await;
+            } => {}
         }
     })?;
     Ok(ended)

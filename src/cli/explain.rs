@@ -8,11 +8,12 @@ use http::{Method, Request, Uri};
 
 use super::{Config, EX_USAGE, Failure};
 use crate::app::hosts;
+use crate::config::route::{HostHeader, HostPort, Http2};
 use crate::config::template::Part;
 use crate::config::{self, Access, Environment, RouteConfig, Template};
 use crate::error::ProxyError;
 use crate::forward::PathRule;
-use crate::guard::path;
+use crate::guard::path::{self, Terms};
 use crate::guard::{Caller, Guard};
 use crate::route::RouteTable;
 
@@ -54,8 +55,9 @@ fn admit(config: &config::Config, method: &Method, target: &Uri) -> Result<(), F
     let names = Arc::new(hosts(config));
     let mut refused = None;
     for listener in &config.proxy.listen {
-        let (guard, _) = Guard::new(&listener.address, &Access::Local, Arc::clone(&names));
-        match guard.check(&request, &Caller { peer: None }) {
+        let (guard, _) =
+            Guard::new(&listener.address, &Access::Local, Arc::clone(&names), &config.proxy.limits);
+        match guard.check(&request, &Caller::new(None)) {
             Ok(_) => return Ok(()),
             Err(refusal) => refused = Some(ProxyError::from(refusal)),
         }
@@ -77,8 +79,8 @@ fn find<'a>(
     method: &Method,
 ) -> Result<&'a RouteConfig, Failure> {
     let find = |path: &str| table.find(host, path, method);
-    let cut = |route: &&RouteConfig| path_rule(route).cut_bare();
-    let found = path::select(target.path(), find, cut).map_err(|_| {
+    let terms = |route: &&RouteConfig| Terms { cut: path_rule(route).cut_bare(), rules: route.paths };
+    let found = path::select(target.path(), find, terms).map_err(|_| {
         Failure::new("refused: 400 ambiguous_path (some backends would read it as another path)")
     })?;
     let found = found.copied();
@@ -95,10 +97,10 @@ fn describe(route: &RouteConfig, target: &Uri) -> Result<String, Failure> {
         .ok_or_else(|| Failure::new("refused: 404 no_route (nothing to forward)"))?;
     let profile = route.profile.as_ref().map_or("none".to_owned(), ToString::to_string);
     let mut text = format!(
-        "route     {}\nprofile   {profile}\nupstream  {}{path}\nHost      {}\n",
+        "route     {}\nprofile   {profile}\nupstream  {}{path}\n{}",
         route.name,
         route.upstream.origin(),
-        route.upstream.authority(),
+        way(route),
     );
     for header in &route.headers {
         text.push_str(&format!("sets      {}: {}\n", header.name, masked(&header.value)));
@@ -107,6 +109,34 @@ fn describe(route: &RouteConfig, target: &Uri) -> Result<String, Failure> {
         "drops     the caller's own credentials, Forwarded, X-Forwarded-*, X-Real-IP, hop-by-hop headers\n",
     );
     Ok(text)
+}
+
+/// How the upstream is reached; what is as it is everywhere is left out.
+fn way(route: &RouteConfig) -> String {
+    let mut text = String::new();
+    if let Some(HostPort { host, port }) = &route.connect_to {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        text.push_str(&format!("connects  {host}:{port}\n"));
+    }
+    let host = match &route.host {
+        HostHeader::Upstream => route.upstream.authority(),
+        HostHeader::Preserve => "<the caller's>".to_owned(),
+        HostHeader::Fixed(host) => host.clone(),
+    };
+    text.push_str(&format!("Host      {host}\n"));
+    if let Some(name) = &route.server_name {
+        text.push_str(&format!("TLS name  {name}\n"));
+    }
+    match route.http2 {
+        Http2::Auto => {}
+        Http2::PriorKnowledge => text.push_str("HTTP/2    prior_knowledge\n"),
+        Http2::Off => text.push_str("HTTP/2    off\n"),
+    }
+    if route.upgrades != ["websocket"] {
+        let upgrades = if route.upgrades.is_empty() { "none".to_owned() } else { route.upgrades.join(", ") };
+        text.push_str(&format!("upgrades  {upgrades}\n"));
+    }
+    text
 }
 
 /// A template with its secrets named instead of shown.
@@ -128,6 +158,16 @@ mod tests {
         let file = config::ConfigFile { path: "p.yaml".into(), text: String::new() };
         let config = config::load(&[file], &Environment::new()).unwrap().config;
         admit(&config, &method.parse().unwrap(), &url.parse().unwrap()).map_err(|failure| failure.text)
+    }
+
+    #[test]
+    fn the_way_to_the_upstream_is_explained() {
+        let text = "routes:\n  a:\n    upstream: https://api.example\n    connect_to: '[::1]:8443'\n    host: preserve\n    server_name: other.example\n    http2: off\n    upgrades: []\n  b:\n    match: { path: /b }\n    upstream: https://api.example:8443\n";
+        let file = config::ConfigFile { path: "p.yaml".into(), text: text.into() };
+        let routes = config::load(&[file], &Environment::new()).unwrap().config.routes;
+        let expected = "connects  [::1]:8443\nHost      <the caller's>\nTLS name  other.example\nHTTP/2    off\nupgrades  none\n";
+        assert_eq!(way(&routes[0]), expected);
+        assert_eq!(way(&routes[1]), "Host      api.example:8443\n");
     }
 
     #[test]

@@ -12,17 +12,24 @@ use super::reader::Context;
 use super::suggest::nearest;
 
 /// What may be set, whether as a list, and its default.
-const SETTINGS: [(&str, Shape, Option<&str>); 18] = [
+const SETTINGS: [(&str, Shape, Option<&str>); 25] = [
     ("proxy.listen", Shape::List, Some("localhost:4080")),
     ("proxy.hosts", Shape::List, None),
     ("proxy.access", Shape::Text, None),
     ("proxy.access.allow_from", Shape::List, None),
     ("proxy.workers", Shape::Text, Some("1")),
     ("proxy.limits.connections", Shape::Text, Some("10000")),
+    ("proxy.limits.connections_per_caller", Shape::Text, Some("0")),
     ("proxy.limits.header_bytes", Shape::Text, Some("64KiB")),
     ("proxy.limits.headers", Shape::Text, Some("100")),
+    ("proxy.limits.uri_bytes", Shape::Text, Some("16KiB")),
+    ("proxy.limits.body_bytes", Shape::Text, Some("0")),
+    ("proxy.limits.streams", Shape::Text, Some("100")),
+    ("proxy.limits.pending_resets", Shape::Text, Some("50")),
+    ("proxy.limits.first_byte_timeout", Shape::Text, Some("10s")),
     ("proxy.limits.header_timeout", Shape::Text, Some("10s")),
     ("proxy.limits.idle_timeout", Shape::Text, Some("2m")),
+    ("proxy.via", Shape::Text, Some("true")),
     ("proxy.shutdown.delay", Shape::Text, Some("0s")),
     ("proxy.shutdown.deadline", Shape::Text, Some("25s")),
     ("admin.listen", Shape::List, Some("localhost:4090")),

@@ -32,6 +32,80 @@ pub struct RouteConfig {
     pub ca_file: Option<PathBuf>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// Which protocol is spoken to the upstream.
+    pub http2: Http2,
+    /// Which Host the upstream sees.
+    pub host: HostHeader,
+    /// Where to connect instead of the upstream URL's host and port; Host, TLS name and everything else stay the URL's.
+    pub connect_to: Option<HostPort>,
+    /// The name in TLS (SNI, and what the certificate must be for) instead of the upstream URL's host.
+    pub server_name: Option<String>,
+    /// Upgrade tokens that a caller may switch to, in lower case (`websocket`); other offers are ignored.
+    pub upgrades: Vec<String>,
+    /// Which paths are let through although some backends read them in two ways.
+    pub paths: PathRules,
+    /// How connections to the upstream are kept.
+    pub pool: PoolConfig,
+}
+
+/// Which protocol is spoken to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// What the upstream chooses in TLS (ALPN); HTTP/1.1 in clear text. The default.
+    Auto,
+    /// HTTP/2 without asking, in TLS and in clear text (h2c, RFC 9113 §3.3).
+    PriorKnowledge,
+    /// HTTP/1.1 only.
+    Off,
+}
+
+/// Which Host an upstream sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The upstream URL's (the default).
+    Upstream,
+    /// The caller's.
+    Preserve,
+    /// This one: a host with an optional port.
+    Fixed(String),
+}
+
+/// A host and a port to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name or an address; an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Which paths pass although some backends would read them in two ways; each by its name in `allow_paths`. All false is
+/// the default. A path that could mean a path of another route is refused all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// `encoded_slash`: `%2F` (S3 keys, GitLab project ids).
+    pub encoded_slash: bool,
+    /// `backslash`: `\\` and `%5C`.
+    pub backslash: bool,
+    /// `double_encoding`: `%252F` and the like.
+    pub double_encoding: bool,
+    /// `dot_segments`: `/../` and `/./`, plain or encoded.
+    pub dot_segments: bool,
+    /// `invalid_utf8`: escapes that are not UTF-8, and overlong ones.
+    pub invalid_utf8: bool,
+}
+
+/// How connections to an upstream are kept, on each worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Idle connections that are kept (256).
+    pub size: usize,
+    /// For how long an idle one is kept (15 s); most servers keep theirs for longer, so that they rarely close first.
+    pub idle_timeout: Duration,
+    /// After which a connection is not used again, so that a name that moved is resolved anew (5 min).
+    pub max_age: Duration,
+    /// Requests at a time on one HTTP/2 connection (100), where the upstream does not say less.
+    pub streams: usize,
 }
 
 /// Which requests a route takes. Everything that is missing matches all.
@@ -84,4 +158,8 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// Silence within a body, either way (5 min).
     pub body_idle: Duration,
+    /// The whole exchange, from the request's head to the answer's last byte (0: for ever).
+    pub total: Duration,
+    /// Silence in both directions after an upgrade (0: for ever).
+    pub upgrade_idle: Duration,
 }

@@ -1,17 +1,12 @@
 //! `routes:` as written.
 
-use std::time::Duration;
-
 use super::form;
-use super::headers::{self, HasProfile, looks_secret};
+use super::headers::{self, HasProfile};
 use super::names::{self, Names};
-use super::profile_file::own_listener;
 use super::reader::{At, Broken, Fields, Keys, Read};
-use super::route::{HeaderConfig, On401, PathMatch, RouteConfig, RouteMatch, Timeouts};
-use super::route_match;
-use super::template::Part;
-use super::url::Scheme;
+use super::route::{HostHeader, Http2, On401, PathMatch, PathRules, RouteConfig, RouteMatch};
 use super::{HttpUrl, ListenAddress, Name};
+use super::{route_match, route_transport, route_upstream};
 
 const KEYS: Keys = Keys {
     known: &[
@@ -25,6 +20,13 @@ const KEYS: Keys = Keys {
         "replay_buffer",
         "ca_file",
         "timeouts",
+        "http2",
+        "host",
+        "connect_to",
+        "server_name",
+        "upgrades",
+        "allow_paths",
+        "pool",
     ],
     aliases: &[
         ("target", "upstream"),
@@ -36,7 +38,8 @@ const KEYS: Keys = Keys {
         ("prefix", "it stands under `match`: match: { path_prefix: /… }"),
         ("path_prefix", "it stands under `match`: match: { path_prefix: /… }"),
         ("path", "it stands under `match`: match: { path: /… }"),
-        ("host", "it stands under `match`: match: { host: … }"),
+        ("hosts", "it stands under `match`: match: { host: … }"),
+        ("hostname", "it stands under `match`: match: { host: … }"),
         ("methods", "it stands under `match`: match: { methods: [GET] }"),
         ("method", "it stands under `match`: match: { methods: [GET] }"),
         ("location", "match: { path_prefix: /… }"),
@@ -54,20 +57,49 @@ const KEYS: Keys = Keys {
         ("insecure", "allow_cleartext"),
         ("timeout", "timeouts"),
         ("ca", "ca_file"),
+        ("host_rewrite", "host"),
+        ("host_rewrite_literal", "host"),
+        ("upstream_vhost", "host"),
+        ("host_header", "host"),
+        ("preserve_host", "write host: preserve"),
+        ("pass_host_header", "write host: preserve"),
+        ("auto_host_rewrite", "it is the default: host: upstream"),
+        ("change_origin", "it is the default: host: upstream"),
+        ("connect", "connect_to"),
+        ("endpoint", "connect_to"),
+        ("dial", "connect_to"),
+        ("resolve", "connect_to"),
+        ("sni", "server_name"),
+        ("tls_server_name", "server_name"),
+        ("proxy_ssl_name", "server_name"),
+        ("ssl_name", "server_name"),
+        ("protocol", "http2"),
+        ("http_version", "http2"),
+        ("proxy_http_version", "http2"),
+        ("http2_protocol_options", "http2"),
+        ("h2c", "write http2: prior_knowledge"),
+        ("h2", "http2"),
+        ("grpc", "write http2: prior_knowledge"),
+        ("websocket", "upgrades"),
+        ("websockets", "upgrades"),
+        ("upgrade", "upgrades"),
+        ("upgrade_configs", "upgrades"),
+        ("paths", "allow_paths"),
+        ("path_rules", "allow_paths"),
+        ("allow_encoded_slashes", "write allow_paths: [encoded_slash]"),
+        ("encoded_slash", "write allow_paths: [encoded_slash]"),
+        ("encoded_slashes", "write allow_paths: [encoded_slash]"),
+        ("merge_slashes", "paths leave as they came; `//` needs no setting"),
+        ("normalize_path", "paths leave as they came; what could mean another route is refused"),
+        ("path_with_escaped_slashes_action", "write allow_paths: [encoded_slash]"),
+        ("keepalive", "write pool: { size: … }"),
+        ("keepalive_timeout", "write pool: { idle_timeout: … }"),
+        ("connection_pool", "pool"),
+        ("upstream_connection_options", "pool"),
+        ("connect_timeout", "it stands under `timeouts`: timeouts: { connect: 5s }"),
+        ("read_timeout", "it stands under `timeouts`: timeouts: { response_head: 60s }"),
+        ("idle_timeout", "under `timeouts` it is called body_idle, and under `pool` idle_timeout"),
         ("name", "the name of a route is its key: `routes: { NAME: … }`"),
-    ],
-};
-
-const TIMEOUTS: Keys = Keys {
-    known: &["connect", "response_head", "body_idle"],
-    aliases: &[
-        ("proxy_connect_timeout", "connect"),
-        ("connect_timeout", "connect"),
-        ("read", "response_head"),
-        ("response", "response_head"),
-        ("request", "response_head"),
-        ("proxy_read_timeout", "response_head"),
-        ("idle", "body_idle"),
     ],
 };
 
@@ -92,17 +124,30 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
     let has_profile = if fields.get("profile").is_some() { HasProfile::Yes } else { HasProfile::No };
     let headers = headers::headers(fields.get("headers"), has_profile, around.parameters);
     let allow_cleartext = fields.or("allow_cleartext", false, At::boolean);
-    let upstream = fields.required("upstream", |at| upstream(at, around.listeners));
-    let cleartext = match (fields.get("upstream"), &upstream, &headers, allow_cleartext) {
-        (Some(at), Ok(upstream), Ok(headers), Ok(allowed)) => cleartext(at, upstream, headers, allowed),
+    let at_connect_to = fields.get("connect_to");
+    let upstream =
+        fields.required("upstream", |at| route_upstream::upstream(at, around.listeners, at_connect_to));
+    let connect_to = fields.optional("connect_to", |at| route_upstream::connect_to(at, around.listeners));
+    let cleartext = match (&upstream, &connect_to, &headers, allow_cleartext) {
+        (Ok(upstream), Ok(to), Ok(headers), Ok(allowed)) => {
+            route_upstream::cleartext(&fields, upstream, to.as_ref(), headers, allowed)
+        }
         _ => Ok(()),
     };
+    let scheme = upstream.as_ref().ok().map(HttpUrl::scheme);
+    let host = fields.or("host", HostHeader::Upstream, route_upstream::host);
+    let server_name = fields.optional("server_name", |at| route_upstream::server_name(at, scheme));
+    let http2 = fields.or("http2", Http2::Auto, |at| route_transport::http2(at, scheme));
+    let upgrades =
+        fields.or("upgrades", vec!["websocket".to_owned()], |at| route_transport::upgrades(at, http2.ok()));
+    let paths = fields.or("allow_paths", PathRules::default(), path_rules);
+    let pool = route_transport::pool(&fields);
     let on_401 = fields.or("on_401", On401::Replay, |at| {
         at.choice(&[("replay", On401::Replay), ("pass", On401::Pass)], "`replay` or `pass`")
     });
     let replay_buffer = fields.or("replay_buffer", 64 << 10, |at| at.size(0, 64 << 20));
     let ca_file = fields.optional("ca_file", form::ca_file);
-    let timeouts = timeouts(&fields);
+    let timeouts = route_transport::timeouts(&fields);
     cleartext?;
     Ok(RouteConfig {
         name,
@@ -116,44 +161,60 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
         replay_buffer: replay_buffer?,
         ca_file: ca_file?,
         timeouts: timeouts?,
+        http2: http2?,
+        host: host?,
+        connect_to: connect_to?,
+        server_name: server_name?,
+        upgrades: upgrades?,
+        paths: paths?,
+        pool: pool?,
     })
 }
 
-fn upstream(at: &At<'_>, listeners: &[ListenAddress]) -> Read<HttpUrl> {
-    let scalar = at.scalar()?;
-    form::refuse_placeholder(at, scalar)?;
-    let url = HttpUrl::parse(&scalar.text()).map_err(|error| at.error(format!("this {error}")))?;
-    if url.query().is_some() {
-        return Err(at.error_hint(
-            "this must not hold a query (`?…`): the caller's query is forwarded",
-            "cut it off; a constant parameter belongs to the caller",
-        ));
+/// Reads which paths pass although some backends read them in two ways.
+fn path_rules(at: &At<'_>) -> Read<PathRules> {
+    use PathRule::{Backslash, DotSegments, DoubleEncoding, EncodedSlash, InvalidUtf8};
+    let words = [
+        ("encoded_slash", EncodedSlash),
+        ("backslash", Backslash),
+        ("double_encoding", DoubleEncoding),
+        ("dot_segments", DotSegments),
+        ("invalid_utf8", InvalidUtf8),
+        ("encoded_slashes", EncodedSlash),
+        ("escaped_slashes", EncodedSlash),
+        ("%2F", EncodedSlash),
+        ("encoded_backslash", Backslash),
+        ("backslashes", Backslash),
+        ("%5C", Backslash),
+        ("double_encoded", DoubleEncoding),
+        ("dot_segment", DotSegments),
+        ("dots", DotSegments),
+        ("utf8", InvalidUtf8),
+        ("overlong_utf8", InvalidUtf8),
+    ];
+    const TEACH: &str = "`encoded_slash`, `backslash`, `double_encoding`, `dot_segments` or `invalid_utf8`";
+    let mut rules = PathRules::default();
+    let read: Vec<Read<PathRule>> = at.items().iter().map(|at| at.choice(&words, TEACH)).collect();
+    for rule in read.into_iter().collect::<Read<Vec<_>>>()? {
+        match rule {
+            EncodedSlash => rules.encoded_slash = true,
+            Backslash => rules.backslash = true,
+            DoubleEncoding => rules.double_encoding = true,
+            DotSegments => rules.dot_segments = true,
+            InvalidUtf8 => rules.invalid_utf8 = true,
+        }
     }
-    own_listener(at, &url, listeners)?;
-    Ok(url)
+    Ok(rules)
 }
 
-/// Clear text shows the credential to everybody on the way.
-fn cleartext(at: &At<'_>, upstream: &HttpUrl, headers: &[HeaderConfig], allowed: bool) -> Read<()> {
-    let secret = |header: &HeaderConfig| {
-        header.value.0.iter().any(|part| !matches!(part, Part::Literal(_)))
-            || looks_secret(header.name.as_str())
-    };
-    let Some(header) = headers.iter().find(|header| secret(header)) else { return Ok(()) };
-    if upstream.scheme() == Scheme::Https || upstream.is_loopback() {
-        return Ok(());
-    }
-    if allowed {
-        at.warn(
-            format!("the header `{}` goes over http:// in clear text", header.name),
-            "use https:// where you can",
-        );
-        return Ok(());
-    }
-    Err(at.error_hint(
-        format!("the header `{}` would go over http:// in clear text", header.name),
-        "write https://, or `allow_cleartext: true` for this route if the network is yours",
-    ))
+/// One of [`PathRules`].
+#[derive(Clone, Copy)]
+enum PathRule {
+    EncodedSlash,
+    Backslash,
+    DoubleEncoding,
+    DotSegments,
+    InvalidUtf8,
 }
 
 fn strip_prefix(fields: &Fields<'_>, matches: &Read<RouteMatch>) -> Read<Option<String>> {
@@ -201,20 +262,4 @@ fn strip_prefix(fields: &Fields<'_>, matches: &Read<RouteMatch>) -> Read<Option<
 /// `path_prefix: /` matches everything, and cutting it cuts nothing.
 fn has_root_prefix(fields: &Fields<'_>) -> bool {
     fields.get("match").is_some_and(|at| at.node.get("path_prefix").is_some())
-}
-
-fn timeouts(fields: &Fields<'_>) -> Read<Timeouts> {
-    let mut timeouts = Timeouts {
-        connect: Duration::from_secs(5),
-        response_head: Duration::from_secs(60),
-        body_idle: Duration::from_secs(300),
-    };
-    if let Some(at) = fields.get("timeouts") {
-        let fields = at.fields(&TIMEOUTS)?;
-        let connect = fields.or("connect", timeouts.connect, At::duration);
-        let response_head = fields.or("response_head", timeouts.response_head, At::duration);
-        let body_idle = fields.or("body_idle", timeouts.body_idle, At::duration);
-        timeouts = Timeouts { connect: connect?, response_head: response_head?, body_idle: body_idle? };
-    }
-    Ok(timeouts)
 }

@@ -135,7 +135,7 @@ fn check_escapes(text: &str) -> Result<(), (&'static str, &'static str)> {
         let byte = byte.and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match byte {
             None => return Err(("a `%` needs two hexadecimal digits behind it", PLAIN)),
-            Some(b) if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') => {
+            Some(b) if b.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&b) => {
                 return Err((
                     "a character is spelled with `%` that needs no `%`: servers read it differently",
                     PLAIN,
@@ -143,6 +143,12 @@ fn check_escapes(text: &str) -> Result<(), (&'static str, &'static str)> {
             }
             Some(b) if b.is_ascii_control() || matches!(b, b'/' | b'\\' | b'%' | b';') => {
                 return Err(("an encoded `/`, `\\`, `%`, `;` or control character cannot be matched", PLAIN));
+            }
+            Some(_) if rest[at..at + 3].contains(|c: char| c.is_ascii_lowercase()) => {
+                return Err((
+                    "escapes are matched as they are sent: with capitals",
+                    "write %C3%A4, not %c3%a4",
+                ));
             }
             Some(_) => rest = &rest[at + 3..],
         }
@@ -200,7 +206,8 @@ mod tests {
     fn refuses_paths_that_two_servers_read_differently() {
         for path in [
             "", "a", "/a?b", "/a#b", "/a//b", "/a/../b", "/./a", "/a%2fb", "/a%5Cb", "/%2e%2e/", "/%61",
-            "/a%", "/a%2", "/a%zz", "/a;b", "/a b", "/ä", "/a\\b", "/a*", "/a%00", "/a%252e",
+            "/a%", "/a%2", "/a%zz", "/a;b", "/a b", "/ä", "/a\\b", "/a*", "/a%00", "/a%252e", "/a%40b",
+            "/%c3%a4",
         ] {
             assert!(check_path(path).is_err(), "{path}");
         }

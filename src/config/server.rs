@@ -19,6 +19,8 @@ pub struct ProxyConfig {
     pub workers: Workers,
     /// What a caller may use up.
     pub limits: Limits,
+    /// Whether requests say that they came through us.
+    pub via: Via,
     /// How the process ends.
     pub shutdown: ShutdownConfig,
 }
@@ -61,16 +63,38 @@ pub enum Workers {
     Auto,
 }
 
+/// Whether requests carry a `Via` of ours (RFC 9110 §7.6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// They do (the default), and one that comes back is a loop.
+    Add,
+    /// They do not, and no loop is noticed: for upstreams that treat proxies differently.
+    Omit,
+}
+
 /// What a caller may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections of callers at a time (10000).
     pub connections: usize,
+    /// Connections of one caller address at a time; zero is no limit of its own (0: all apps of a pod share one).
+    pub connections_per_caller: usize,
     /// Bytes of a request or response head (64 KiB).
     pub header_bytes: usize,
     /// Fields of a request or response head (100).
     pub headers: usize,
-    /// From the first byte of a request head to its end (10 s); also from accept to the first byte.
+    /// Bytes of a request's path and query (16 KiB).
+    pub uri_bytes: usize,
+    /// Bytes of a request body; zero is no limit (0: bodies are streamed).
+    pub body_bytes: u64,
+    /// Requests at a time on one HTTP/2 connection of a caller (100).
+    pub streams: usize,
+    /// HTTP/2 streams that a caller has reset and we have not looked at yet, on one connection (50). More is an attack
+    /// (CVE-2023-44487) and ends the connection.
+    pub pending_resets: usize,
+    /// From accept to the first byte (10 s).
+    pub first_byte_timeout: Duration,
+    /// From the first byte of a request head to its end (10 s).
     pub header_timeout: Duration,
     /// A kept-alive connection without a request (2 min).
     pub idle_timeout: Duration,

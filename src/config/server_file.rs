@@ -4,19 +4,18 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
-use super::ListenAddress;
 use super::form::{self, Kind};
-use super::headers;
 use super::node::{Extent, Value};
 use super::reader::{At, Broken, Fields, Keys, Read, fold_value};
 use super::route_match::host_name;
 use super::server::{
-    Access, AccessRules, AdminConfig, Limits, Listener, LogConfig, LogFormat, LogLevel, ProxyConfig,
-    ShutdownConfig, Workers,
+    Access, AccessRules, AdminConfig, Listener, LogConfig, LogFormat, LogLevel, ProxyConfig, ShutdownConfig,
+    Via, Workers,
 };
+use super::{ListenAddress, headers, limits_file};
 
 const PROXY: Keys = Keys {
-    known: &["listen", "hosts", "access", "workers", "limits", "shutdown"],
+    known: &["listen", "hosts", "access", "workers", "limits", "via", "shutdown"],
     aliases: &[
         ("bind", "listen"),
         ("address", "listen"),
@@ -31,19 +30,9 @@ const PROXY: Keys = Keys {
         ("worker_processes", "workers"),
         ("concurrency", "workers"),
         ("drain", "shutdown"),
+        ("add_via", "via"),
+        ("via_header", "via"),
         ("timeouts", "a route has `timeouts`, and `limits` has header_timeout and idle_timeout"),
-    ],
-};
-
-const LIMITS: Keys = Keys {
-    known: &["connections", "header_bytes", "headers", "header_timeout", "idle_timeout"],
-    aliases: &[
-        ("max_connections", "connections"),
-        ("worker_connections", "connections"),
-        ("max_header_size", "header_bytes"),
-        ("max_headers", "headers"),
-        ("keepalive_timeout", "idle_timeout"),
-        ("client_header_timeout", "header_timeout"),
     ],
 };
 
@@ -111,7 +100,8 @@ pub(crate) fn proxy(at: &At<'_>) -> Read<ProxyConfig> {
     };
     let hosts = fields.or("hosts", Vec::new(), hosts);
     let workers = fields.required("workers", workers);
-    let limits = fields.required("limits", limits);
+    let limits = fields.required("limits", limits_file::limits);
+    let via = fields.required("via", via);
     let shutdown = fields.required("shutdown", |at| {
         let fields = at.fields(&SHUTDOWN)?;
         let delay = fields.required("delay", At::duration);
@@ -124,6 +114,7 @@ pub(crate) fn proxy(at: &At<'_>) -> Read<ProxyConfig> {
         hosts: hosts?,
         workers: workers?,
         limits: limits?,
+        via: via?,
         shutdown: shutdown?,
     })
 }
@@ -213,6 +204,18 @@ fn hosts(at: &At<'_>) -> Read<Vec<String>> {
     read.into_iter().collect()
 }
 
+fn via(at: &At<'_>) -> Read<Via> {
+    let words = [
+        ("true", Via::Add),
+        ("false", Via::Omit),
+        ("on", Via::Add),
+        ("off", Via::Omit),
+        ("yes", Via::Add),
+        ("no", Via::Omit),
+    ];
+    at.choice(&words, "`true` or `false`")
+}
+
 fn workers(at: &At<'_>) -> Read<Workers> {
     if fold_value(&at.text()?) == "auto" {
         return Ok(Workers::Auto);
@@ -221,23 +224,6 @@ fn workers(at: &At<'_>) -> Read<Workers> {
         || at.error_hint("a number of threads from 1 to 1024 is needed", "write 1, another number, or auto");
     let number: usize = at.text()?.trim().parse().map_err(|_| wrong())?;
     NonZeroUsize::new(number).filter(|n| n.get() <= 1024).map(Workers::Count).ok_or_else(wrong)
-}
-
-fn limits(at: &At<'_>) -> Read<Limits> {
-    let fields = at.fields(&LIMITS)?;
-    let connections = fields.required("connections", |at| at.count(1, 1_000_000));
-    let header_bytes = fields.required("header_bytes", |at| at.size(1 << 10, 16 << 20));
-    // The header map of the http crate holds no more.
-    let headers = fields.required("headers", |at| at.count(1, 20_000));
-    let header_timeout = fields.required("header_timeout", At::some_time);
-    let idle_timeout = fields.required("idle_timeout", At::some_time);
-    Ok(Limits {
-        connections: connections?,
-        header_bytes: header_bytes?,
-        headers: headers?,
-        header_timeout: header_timeout?,
-        idle_timeout: idle_timeout?,
-    })
 }
 
 fn access(at: &At<'_>) -> Read<Access> {

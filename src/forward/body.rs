@@ -1,17 +1,19 @@
 //! The upstream's body on its way to the caller: streamed, watched for silence; at its end the connection is free again.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Instant;
 
+use super::ForwardError;
 use super::pool::Ticket;
+use super::ticker::{Alarm, Ticker};
+use super::trailers::TrailerRule;
 use super::upload::Progress;
 
 /// A body that is cut off: the caller sees that it is incomplete.
@@ -23,6 +25,9 @@ pub enum BodyError {
     /// `timeouts.body_idle` ran out.
     #[error("the upstream fell silent within its answer")]
     Idle,
+    /// `timeouts.total` ran out.
+    #[error("the exchange took too long")]
+    Total,
 }
 
 /// An answer's body, from the upstream.
@@ -33,34 +38,94 @@ pub struct Download {
     ticket: Option<Ticket>,
     /// The request's body: the connection is free only when that was sent to its end as well.
     upload: Option<Rc<Progress>>,
-    idle: Duration,
-    /// Made only when a read has to wait.
-    timer: Option<Pin<Box<Sleep>>>,
+    rules: DownloadRules,
+    alarm: Alarm,
+    /// Since when the upstream has been silent, by the worker's clock.
+    silent: Option<Instant>,
+}
+
+/// What holds for a download.
+#[derive(Debug)]
+pub struct DownloadRules {
+    /// How long it may be silent; zero is for ever.
+    pub idle: Duration,
+    /// When it must be over.
+    pub until: Option<Instant>,
+    /// Of a body that may have trailers. Boxed: most answers have none, and every one is moved.
+    pub tail: Option<Box<Tail>>,
+}
+
+/// What only bodies have whose length nobody knows beforehand.
+#[derive(Debug)]
+pub struct Tail {
+    /// Which trailers pass.
+    trailers: TrailerRule,
+    /// What has been read of the body already.
+    first: Option<Frame<Bytes>>,
+}
+
+impl Tail {
+    /// Nothing has been read of the body.
+    pub fn new(trailers: TrailerRule) -> Self {
+        Self { trailers, first: None }
+    }
+
+    /// Looks at what has arrived with the head: a chunked body that is broken from the start is no answer, and there is
+    /// still time to say so. Waits for nothing.
+    pub fn peek(&mut self, body: &mut Incoming) -> Result<(), ForwardError> {
+        let mut context = Context::from_waker(Waker::noop());
+        // Whoever reads the body asks again, and is woken then.
+        match Pin::new(body).poll_frame(&mut context) {
+            Poll::Ready(Some(Err(error))) => Err(ForwardError::Invalid(format!("its body: {error}"))),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.first = Some(frame);
+                Ok(())
+            }
+            Poll::Ready(None) | Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl Download {
-    /// A body that may be silent for `idle` (zero: for ever).
-    pub fn new(body: Incoming, ticket: Option<Ticket>, upload: Option<Rc<Progress>>, idle: Duration) -> Self {
-        let mut download = Self { body, ticket, upload, idle, timer: None };
-        download.finish_if_over();
+    /// A body under these rules.
+    pub fn new(
+        body: Incoming,
+        ticket: Option<Ticket>,
+        upload: Option<Rc<Progress>>,
+        rules: DownloadRules,
+        ticker: &Rc<Ticker>,
+    ) -> Self {
+        let mut download = Self { body, ticket, upload, rules, alarm: Alarm::new(ticker), silent: None };
+        if download.body.is_end_stream() {
+            download.finish();
+        }
         download
     }
 
-    fn finish_if_over(&mut self) {
-        if self.body.is_end_stream()
-            && let Some(ticket) = self.ticket.take()
-            && self.upload.as_ref().is_none_or(|upload| upload.is_done())
-        {
-            ticket.give_back();
+    /// The answer is over: the connection may carry the next request, unless this one is still on its way.
+    fn finish(&mut self) {
+        let ticket = self.ticket.take();
+        match &self.upload {
+            Some(upload) if !upload.is_done() => upload.answer_is_over(),
+            _ => ticket.into_iter().for_each(Ticket::give_back),
         }
     }
 
-    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.idle.is_zero() {
-            return Poll::Pending;
+    /// What was read already comes first.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.rules.tail.as_mut().and_then(|tail| tail.first.take()) {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut self.body).poll_frame(context),
         }
-        let idle = self.idle;
-        self.timer.get_or_insert_with(|| Box::pin(sleep(idle))).as_mut().poll(context)
+    }
+
+    /// Whether the upstream was silent for too long, or the exchange took too long.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
+        let now = self.alarm.ticker().now();
+        let idle = Ticker::due(*self.silent.get_or_insert(now), self.rules.idle);
+        let Some(due) = idle.into_iter().chain(self.rules.until).min() else { return Poll::Pending };
+        let total = self.rules.until.is_some_and(|until| until <= due);
+        self.alarm.poll(due, context).map(|()| if total { BodyError::Total } else { BodyError::Idle })
     }
 }
 
@@ -73,28 +138,40 @@ impl Body for Download {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        loop {
-            match Pin::new(&mut this.body).poll_frame(context) {
-                Poll::Pending => return this.poll_idle(context).map(|()| Some(Err(BodyError::Idle))),
-                Poll::Ready(frame) => {
-                    this.timer = None;
-                    let frame = match frame {
-                        // Trailers are dropped: hop-by-hop and managed names could stand in them.
-                        Some(Ok(frame)) if !frame.is_data() => continue,
-                        frame => frame.map(|frame| frame.map_err(BodyError::from)),
-                    };
-                    match &frame {
-                        None | Some(Ok(_)) => this.finish_if_over(),
-                        Some(Err(_)) => this.ticket = None,
-                    }
-                    return Poll::Ready(frame);
-                }
+        let Poll::Ready(frame) = this.poll_next(context) else {
+            return this.poll_late(context).map(|late| Some(Err(late)));
+        };
+        this.silent = None;
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                this.ticket = None;
+                return Poll::Ready(Some(Err(error.into())));
             }
+            None => {
+                this.finish();
+                return Poll::Ready(None);
+            }
+        };
+        if frame.is_data() {
+            if this.body.is_end_stream() {
+                this.finish();
+            } else if this.rules.until.is_some_and(|until| this.alarm.ticker().now() >= until) {
+                // One that never pauses is not over in time either.
+                this.ticket = None;
+                return Poll::Ready(Some(Err(BodyError::Total)));
+            }
+            return Poll::Ready(Some(Ok(frame)));
         }
+        // Trailers end a body; whoever reads them does not ask again.
+        this.finish();
+        let tail = this.rules.tail.as_ref();
+        let trailers = frame.into_trailers().ok().and_then(|trailers| tail?.trailers.filter(trailers));
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && self.rules.tail.as_ref().is_none_or(|tail| tail.first.is_none())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,33 +1,26 @@
-//! Reaching an upstream: name resolution, TCP, TLS.
+//! Reaching an upstream: name resolution, TCP, TLS, and which protocol is spoken there.
+//!
+//! Invariant: `connect_to` changes only where TCP goes, `server_name` only the name in TLS; neither changes what the
+//! requests say.
 
-use std::error::Error;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
+use http::uri::{Authority, Scheme};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tower_service::Service;
 
 use super::ForwardError;
-use crate::config::HttpUrl;
+use crate::config::RouteConfig;
+use crate::config::route::{Http2, PoolConfig};
+use crate::tls::{self, Alpn};
 
-/// A peer that is gone without a word is noticed within a minute, even on a connection that only waits.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+mod connect;
+mod transport;
 
-/// How long the kernel may retransmit before a connection counts as dead.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// After which the other address family is tried too (RFC 8305).
-const HAPPY_EYEBALLS: Duration = Duration::from_millis(300);
+pub use transport::Transport;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -37,156 +30,180 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub struct Upstream {
     /// The key of its connections in a pool.
     pub id: u64,
-    dial: Uri,
-    tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
-    timeout: Duration,
+    target: Arc<Target>,
 }
 
-/// A URL whose host is neither a name nor an address that a certificate could be for.
+/// What is needed to reach an upstream; gone when its routes are gone and nobody dials it any more.
+#[derive(Debug)]
+pub(super) struct Target {
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+    http2: Http2,
+    timeout: std::time::Duration,
+    /// How its connections are kept.
+    pub(super) pool: PoolConfig,
+    /// Of requests over HTTP/2.
+    pub(super) scheme: Scheme,
+    /// The upstream URL's, for requests over HTTP/2.
+    pub(super) authority: Authority,
+    /// What the last TLS handshake chose, as a [`Protocol`]; it is the same for every worker.
+    learned: AtomicU8,
+}
+
+#[derive(Debug)]
+struct Tls {
+    /// Offers what the route allows.
+    config: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 only: an upgrade (RFC 9110 §7.8) needs it.
+    http1: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+/// What is spoken on a connection, as far as it is known before there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// TLS will tell.
+    Unknown,
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2
+    Http2,
+}
+
+/// A route whose upstream cannot be addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream's host is no valid server name")]
 pub struct BadServerName;
 
 impl Upstream {
-    /// An upstream at a URL; `tls` is what https needs. `timeout` is for everything until it is connected; zero is for ever.
-    pub fn new(
-        url: &HttpUrl,
-        tls: Option<Arc<rustls::ClientConfig>>,
-        timeout: Duration,
-    ) -> Result<Self, BadServerName> {
-        let name = ServerName::try_from(url.bare_host().to_owned()).map_err(|_| BadServerName)?;
-        let dial = format!("http://{}:{}/", url.host(), url.port()).parse().map_err(|_| BadServerName)?;
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, dial, tls: tls.map(|tls| (tls, name)), timeout })
+    /// A route's upstream; `tls` (with HTTP/1.1 as its only protocol) is what https needs. `timeouts.connect` is for
+    /// everything until it is connected; zero is for ever.
+    pub fn new(route: &RouteConfig, tls: Option<Arc<ClientConfig>>) -> Result<Self, BadServerName> {
+        let url = &route.upstream;
+        let name = route.server_name.as_deref().unwrap_or(url.bare_host());
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| BadServerName)?;
+        let (host, port) = match &route.connect_to {
+            Some(other) => (other.host.clone(), other.port),
+            None => (url.bare_host().to_owned(), url.port()),
+        };
+        let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let tls = tls.map(|http1| {
+            let config = match route.http2 {
+                Http2::Auto => tls::with_alpn(&http1, Alpn::Either),
+                Http2::PriorKnowledge => tls::with_alpn(&http1, Alpn::Http2),
+                Http2::Off => Arc::clone(&http1),
+            };
+            Tls { config, http1, name }
+        });
+        let target = Target {
+            host,
+            port,
+            tls,
+            http2: route.http2,
+            timeout: route.timeouts.connect,
+            pool: route.pool,
+            scheme,
+            authority: url.authority().parse().map_err(|_| BadServerName)?,
+            learned: AtomicU8::new(0),
+        };
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), target: Arc::new(target) })
     }
 
-    /// A new connection.
-    pub async fn dial(&self) -> Result<Transport, ForwardError> {
-        if self.timeout.is_zero() {
-            return self.connect().await;
+    /// Whether requests to it may go out over HTTP/2.
+    pub fn may_speak_http2(&self) -> bool {
+        self.target.protocol() != Protocol::Http1
+    }
+
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+}
+
+impl Target {
+    /// What is spoken there.
+    pub(super) fn protocol(&self) -> Protocol {
+        match (self.http2, &self.tls) {
+            (Http2::Off, _) | (Http2::Auto, None) => Protocol::Http1,
+            (Http2::PriorKnowledge, _) => Protocol::Http2,
+            (Http2::Auto, Some(_)) => match self.learned.load(Ordering::Relaxed) {
+                1 => Protocol::Http1,
+                2 => Protocol::Http2,
+                _ => Protocol::Unknown,
+            },
         }
-        tokio::time::timeout(self.timeout, self.connect()).await.unwrap_or(Err(ForwardError::ConnectTimeout))
     }
 
-    async fn connect(&self) -> Result<Transport, ForwardError> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_keepalive(Some(KEEPALIVE));
-        connector.set_keepalive_interval(Some(KEEPALIVE));
-        connector.set_keepalive_retries(Some(3));
-        connector.set_happy_eyeballs_timeout(Some(HAPPY_EYEBALLS));
-        #[cfg(target_os = "linux")]
-        connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
-        let address = self.dial.authority().map(|authority| authority.as_str()).unwrap_or_default();
-        let tcp = connector.call(self.dial.clone()).await.map_err(|error| {
-            let text = format!("{address}: {}", chain(&error));
-            if error.to_string().contains("dns") {
-                ForwardError::Dns(text)
-            } else {
-                ForwardError::Connect(text)
+    /// Whether it can be asked to speak HTTP/1.1.
+    pub(super) fn speaks_http1(&self) -> bool {
+        self.http2 != Http2::PriorKnowledge
+    }
+
+    /// HTTP/1.1 from now on, if the route leaves it to the upstream.
+    pub(super) fn avoid_http2(&self) {
+        self.learned.store(1, Ordering::Relaxed);
+    }
+
+    /// Runs everything until a connection is there under `timeouts.connect`.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ForwardError>>,
+    ) -> Result<T, ForwardError> {
+        if self.timeout.is_zero() {
+            return work.await;
+        }
+        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(ForwardError::ConnectTimeout))
+    }
+
+    /// A new connection, and what is spoken on it: HTTP/1.1 or HTTP/2.
+    pub(super) async fn dial(&self) -> Result<(Transport, Protocol), ForwardError> {
+        let tcp = connect::connect(&self.host, self.port).await?;
+        let Some(tls) = &self.tls else {
+            return Ok((Transport::Plain(tcp), self.protocol()));
+        };
+        let stream = self.secure(tcp, &tls.config, &tls.name).await?;
+        let chosen = stream.get_ref().1.alpn_protocol();
+        let protocol = match (self.http2, chosen) {
+            (Http2::Auto | Http2::PriorKnowledge, Some(b"h2")) => Protocol::Http2,
+            (Http2::PriorKnowledge, _) => {
+                let text = format!("{}: the server did not choose HTTP/2 (ALPN)", self.address());
+                return Err(ForwardError::Tls(text));
             }
-        })?;
+            _ => Protocol::Http1,
+        };
+        self.learned.store(if protocol == Protocol::Http2 { 2 } else { 1 }, Ordering::Relaxed);
+        Ok((Transport::Tls(Box::new(stream)), protocol))
+    }
+
+    /// A new connection for HTTP/1.1, whatever else is spoken there.
+    pub(super) async fn dial_http1(&self) -> Result<Transport, ForwardError> {
+        let tcp = connect::connect(&self.host, self.port).await?;
         match &self.tls {
             None => Ok(Transport::Plain(tcp)),
-            Some((config, name)) => {
-                let connector = TlsConnector::from(Arc::clone(config));
-                let stream = connector.connect(name.clone(), tcp.into_inner()).await;
-                let failed = |error: std::io::Error| ForwardError::Tls(format!("{address}: {error}"));
-                Ok(Transport::Tls(Box::new(TokioIo::new(stream.map_err(failed)?))))
+            Some(tls) => {
+                let stream = self.secure(tcp, &tls.http1, &tls.name).await;
+                if stream.is_err() {
+                    // It may speak HTTP/2 only by now.
+                    self.learned.store(0, Ordering::Relaxed);
+                }
+                Ok(Transport::Tls(Box::new(stream?)))
             }
         }
     }
-}
 
-/// An error with everything below it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// The bytes to and from an upstream. An upstream that reads no more may have answered (413, 401) before it closed, and
-/// the failed write must not hide that: it counts as done, and reading shows the answer, or the end.
-#[derive(Debug)]
-pub enum Transport {
-    /// Clear text.
-    Plain(TokioIo<TcpStream>),
-    /// TLS; boxed, because it is a hundred times the size.
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
-}
-
-/// The outcome of writing; `all` where the other side is gone.
-fn unless_gone<T>(written: Poll<std::io::Result<T>>, all: T) -> Poll<std::io::Result<T>> {
-    use std::io::ErrorKind as K;
-    match written {
-        Poll::Ready(Err(error)) if matches!(error.kind(), K::BrokenPipe | K::ConnectionReset) => {
-            Poll::Ready(Ok(all))
-        }
-        written => written,
-    }
-}
-
-impl Read for Transport {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
-            Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
-        }
-    }
-}
-
-impl Write for Transport {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(context, bytes),
-            Self::Tls(io) => Pin::new(io).poll_write(context, bytes),
-        };
-        unless_gone(written, bytes.len())
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        config: &Arc<ClientConfig>,
+        name: &ServerName<'static>,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ForwardError> {
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await;
+        stream.map_err(|error| ForwardError::Tls(format!("{}: {error}", self.address())))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let flushed = match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(context),
-            Self::Tls(io) => Pin::new(io).poll_flush(context),
-        };
-        unless_gone(flushed, ())
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(context),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(context),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(context, slices),
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(context, slices),
-        };
-        unless_gone(written, slices.iter().map(|slice| slice.len()).sum())
+    fn address(&self) -> String {
+        let host = &self.host;
+        let port = self.port;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 }

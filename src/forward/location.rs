@@ -11,8 +11,10 @@ use super::PathRule;
 /// What is needed to turn an upstream's URL into the caller's.
 #[derive(Clone, Copy, Debug)]
 pub struct Rewrite<'a> {
-    /// The upstream's origin, `scheme://authority`.
-    pub origin: &'a str,
+    /// The origins that the upstream may call its own, `scheme://authority`.
+    pub origins: &'a [String],
+    /// Whether the upstream sees the caller's Host, and so may take that for its own name.
+    pub preserved: bool,
     /// How paths were turned on the way there.
     pub rule: &'a PathRule,
     /// What was cut from the front of the caller's path.
@@ -37,7 +39,8 @@ impl Rewrite<'_> {
             return self.rule.revert(location, self.prefix);
         }
         let (origin, path) = split_origin(location)?;
-        if !origin.eq_ignore_ascii_case(self.origin) || self.host.is_empty() {
+        let own = self.origins.iter().any(|own| origin.eq_ignore_ascii_case(own)) || self.is_callers(&origin);
+        if !own || self.host.is_empty() {
             return None;
         }
         let path = if path.is_empty() || path.starts_with(['?', '#']) {
@@ -47,6 +50,13 @@ impl Rewrite<'_> {
         };
         let path = self.rule.revert(&path, self.prefix)?;
         Some(format!("http://{}{path}", self.host))
+    }
+}
+
+impl Rewrite<'_> {
+    fn is_callers(&self, origin: &str) -> bool {
+        let authority = origin.split_once("://").map(|(_, authority)| authority).unwrap_or_default();
+        self.preserved && authority.eq_ignore_ascii_case(self.host.strip_suffix(":80").unwrap_or(self.host))
     }
 }
 
@@ -67,8 +77,14 @@ mod tests {
 
     fn rewrite(location: &'static str) -> String {
         let rule = PathRule::new(Some("/cai"), "/base");
-        let rewrite =
-            Rewrite { origin: "https://api.test", rule: &rule, prefix: "/cai", host: "localhost:4080" };
+        let origins = ["https://api.test".to_owned(), "https://name.test".to_owned()];
+        let rewrite = Rewrite {
+            origins: &origins,
+            preserved: location.contains("localhost"),
+            rule: &rule,
+            prefix: "/cai",
+            host: "localhost:4080",
+        };
         let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(location))]);
         rewrite.apply(&mut headers);
         headers[LOCATION].to_str().unwrap().to_owned()
@@ -79,6 +95,12 @@ mod tests {
         assert_eq!(rewrite("https://api.test/base/x?y=1#z"), "http://localhost:4080/cai/x?y=1#z");
         assert_eq!(rewrite("HTTPS://API.test:443/base"), "http://localhost:4080/cai");
         assert_eq!(rewrite("/base/x"), "/cai/x");
+        assert_eq!(rewrite("https://name.test/base/x"), "http://localhost:4080/cai/x", "a Host of its own");
+        assert_eq!(
+            rewrite("https://localhost:4080/base/x"),
+            "http://localhost:4080/cai/x",
+            "the caller's Host"
+        );
     }
 
     #[test]

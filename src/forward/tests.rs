@@ -2,7 +2,12 @@
 
 use proptest::prelude::*;
 
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderName};
+
+use super::strip::{is_hop_by_hop, merge_lengths, strip_request};
 use super::*;
+use crate::inject::Managed;
 
 fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     lines

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use http::header::HOST;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Version};
 
 use super::Refusal;
@@ -22,7 +22,7 @@ enum Sent {
     /// Nowhere: an HTTP/1.0 caller.
     Nowhere,
     Header(HeaderValue),
-    /// In an absolute target, which replaces the header (RFC 9112 §3.2.2).
+    /// In an absolute target, or in `:authority`.
     Target(Authority),
 }
 
@@ -42,24 +42,51 @@ impl Host {
         }
     }
 
-    /// Exactly one valid Host; the authority of an absolute-form target replaces it.
+    /// Whether it is what this Host line says, and nothing else said it.
+    pub(super) fn is_line(&self, line: Option<&HeaderValue>) -> bool {
+        match (&self.sent, line) {
+            (Sent::Header(own), Some(line)) => own.as_bytes() == line.as_bytes(),
+            _ => false,
+        }
+    }
+
+    /// Exactly one valid host. In HTTP/1 the authority of an absolute target replaces the header (RFC 9112 §3.2.2), which
+    /// must be there all the same, but for HTTP/1.0. In HTTP/2 `:authority` is the host, a header beside it must say the
+    /// same, and without it the header counts (RFC 9113 §8.3.1).
     pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Refusal> {
         let mut sent = request.headers().get_all(HOST).iter();
         let (first, second) = (sent.next(), sent.next());
-        let header = match (first, second) {
-            (_, Some(_)) => return Err(Refusal::HostInvalid),
-            (Some(value), None) => Some((value, name_length(value.as_bytes()).ok_or(Refusal::HostInvalid)?)),
-            (None, None) if request.version() < Version::HTTP_11 => None,
-            (None, None) => return Err(Refusal::HostInvalid),
-        };
-        if let Some(authority) = request.uri().authority() {
-            let name = name_length(authority.as_str().as_bytes()).ok_or(Refusal::HostInvalid)?;
-            return Ok(Self { sent: Sent::Target(authority.clone()), name });
+        if second.is_some() {
+            return Err(Refusal::HostInvalid);
         }
-        Ok(match header {
-            Some((value, name)) => Self { sent: Sent::Header(value.clone()), name },
-            None => Self { sent: Sent::Nowhere, name: 0 },
-        })
+        let length = |host: &[u8]| name_length(host).ok_or(Refusal::HostInvalid);
+        let header = match first {
+            Some(value) => Some((value, length(value.as_bytes())?)),
+            None => None,
+        };
+        let version = request.version();
+        let Some(authority) = request.uri().authority() else {
+            return match header {
+                Some((value, name)) => Ok(Self { sent: Sent::Header(value.clone()), name }),
+                None if version < Version::HTTP_11 => Ok(Self { sent: Sent::Nowhere, name: 0 }),
+                None => Err(Refusal::HostInvalid),
+            };
+        };
+        let name = length(authority.as_str().as_bytes())?;
+        let agrees = match header {
+            _ if version < Version::HTTP_2 => {
+                // Whoever asks us for https:// in clear text meant somebody else (RFC 9110 §7.4).
+                request.uri().scheme() == Some(&Scheme::HTTP)
+                    && (header.is_some() || version < Version::HTTP_11)
+            }
+            Some((value, _)) => value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()),
+            None => true,
+        };
+        if agrees {
+            Ok(Self { sent: Sent::Target(authority.clone()), name })
+        } else {
+            Err(Refusal::HostInvalid)
+        }
     }
 }
 

@@ -2,8 +2,26 @@
 
 use super::*;
 use crate::config::SecretSource;
-use crate::config::server::AccessRules;
+use std::time::Duration;
+
+use crate::config::server::{AccessRules, Limits};
 use crate::secret::Secret;
+
+fn limits() -> Limits {
+    Limits {
+        connections: 1,
+        connections_per_caller: 0,
+        header_bytes: 1000,
+        headers: 10,
+        uri_bytes: 1024,
+        body_bytes: 0,
+        streams: 1,
+        pending_resets: 1,
+        first_byte_timeout: Duration::ZERO,
+        header_timeout: Duration::ZERO,
+        idle_timeout: Duration::ZERO,
+    }
+}
 
 fn guard(address: &str, access: Access) -> Guard {
     let address = match address {
@@ -11,7 +29,7 @@ fn guard(address: &str, access: Access) -> Guard {
         other => ListenAddress::Tcp(other.parse().unwrap()),
     };
     let hosts = Arc::new(HashSet::from(["crm.internal.example".to_owned()]));
-    let (guard, injector) = Guard::new(&address, &access, hosts);
+    let (guard, injector) = Guard::new(&address, &access, hosts, &limits());
     if let Some(injector) = injector {
         injector.prepare().unwrap();
     }
@@ -24,7 +42,7 @@ fn request(headers: &[(&str, &str)]) -> Request<()> {
 }
 
 fn caller(ip: &str) -> Caller {
-    Caller { peer: Some(SocketAddr::new(ip.parse().unwrap(), 4711)) }
+    Caller::new(Some(SocketAddr::new(ip.parse().unwrap(), 4711)))
 }
 
 fn check(guard: &Guard, headers: &[(&str, &str)]) -> Result<(), Refusal> {
@@ -87,6 +105,77 @@ fn exactly_one_valid_host_is_needed() {
     }
     let old = Request::get("/").version(http::Version::HTTP_10).body(()).unwrap();
     assert!(guard.check(&old, &caller("127.0.0.1")).is_ok(), "HTTP/1.0 may omit it on loopback");
+}
+
+#[test]
+fn an_old_caller_without_a_host_is_served_on_this_machine_only() {
+    let old = Request::get("/").version(http::Version::HTTP_10).body(()).unwrap();
+    assert!(guard("[::1]:1", Access::Local).check(&old, &caller("::1")).is_ok());
+    let check = guard("0.0.0.0:4080", Access::Open).check(&old, &caller("10.0.0.1"));
+    assert_eq!(check, Err(Refusal::HostInvalid));
+}
+
+#[test]
+fn in_http2_the_authority_is_the_host_and_a_header_must_agree() {
+    let guard = guard("localhost", Access::Local);
+    let check = |target: &str, host: &[&str]| {
+        let request = Request::get(target).version(http::Version::HTTP_2);
+        let request = host.iter().fold(request, |request, host| request.header("host", *host));
+        let host = guard.check(&request.body(()).unwrap(), &caller("127.0.0.1"))?;
+        Ok(host.as_sent().to_owned())
+    };
+    let own = Ok("localhost:4080".to_owned());
+    assert_eq!(check("http://localhost:4080/x", &[]), own, "the header may be missing");
+    assert_eq!(check("http://localhost:4080/x", &["LocalHost:4080"]), own, "or say the same");
+    assert_eq!(check("https://localhost:4080/x", &[]), own, "what a caller behind TLS says");
+    assert_eq!(check("/x", &["localhost:4080"]), own, "or stand alone");
+    for (target, host) in [
+        ("http://localhost:4080/x", &["localhost"][..]),
+        ("http://localhost:4080/x", &["evil.com"]),
+        ("http://localhost:4080/x", &["localhost:4080", "localhost:4080"]),
+        ("http://u@localhost:4080/x", &[]),
+        ("/x", &[]),
+        ("/x", &[""]),
+    ] {
+        assert_eq!(check(target, host), Err(Refusal::HostInvalid), "{target} {host:?}");
+    }
+    assert_eq!(check("http://evil.com/x", &[]), Err(refused("evil.com")));
+}
+
+#[test]
+fn a_head_has_exactly_as_much_as_the_limits_say() {
+    let guard = guard("localhost", Access::Local);
+    let target = |length: usize| {
+        let target = format!("/{}?{}", "a".repeat(length / 2), "b".repeat(length - length / 2 - 2));
+        Request::get(target).header("host", "localhost").body(()).unwrap()
+    };
+    let check = |request: &Request<()>| guard.check(request, &caller("127.0.0.1")).map(|_| ());
+    assert_eq!(check(&target(1024)), Ok(()));
+    assert_eq!(check(&target(1025)), Err(Refusal::UriTooLong));
+    let fields = |count: usize| -> Vec<(&str, &str)> {
+        [("host", "localhost")].into_iter().chain(std::iter::repeat_n(("x-a", "1"), count - 1)).collect()
+    };
+    assert_eq!(check(&request(&fields(10))), Ok(()));
+    assert_eq!(check(&request(&fields(11))), Err(Refusal::TooManyHeaders), "lines of one name count each");
+    // `host: localhost` takes 17 bytes, `x: ` and its line break 5.
+    let large = |length: usize| "v".repeat(length - 17 - 5);
+    assert_eq!(check(&request(&[("host", "localhost"), ("x", &large(1000))])), Ok(()));
+    assert_eq!(check(&request(&[("host", "localhost"), ("x", &large(1001))])), Err(Refusal::HeadersTooLarge));
+}
+
+#[test]
+fn an_absolute_target_is_for_http_only() {
+    let guard = guard("localhost", Access::Local);
+    for (target, outcome) in [
+        ("http://localhost/", Ok(())),
+        ("HTTP://localhost/", Ok(())),
+        ("https://localhost/", Err(Refusal::HostInvalid)),
+        ("ftp://localhost/", Err(Refusal::HostInvalid)),
+        ("http://u:p@localhost/", Err(Refusal::HostInvalid)),
+    ] {
+        let request = Request::get(target).header("host", "localhost").body(()).unwrap();
+        assert_eq!(guard.check(&request, &caller("127.0.0.1")).map(|_| ()), outcome, "{target}");
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::metrics::InFlight;
 pub enum Answer {
     /// The upstream's body; the request counts as in flight until it is gone.
     Upstream(Download, InFlight),
+    /// No body, and a head that tells a length all the same (304): hyper writes it only for a body that claims to have it.
+    Claim(u64),
     /// A text of our own.
     Own(Option<Bytes>),
 }
@@ -21,6 +23,10 @@ pub enum Answer {
 impl Answer {
     pub(super) fn upstream(body: Download, in_flight: InFlight) -> Self {
         Self::Upstream(body, in_flight)
+    }
+
+    pub(super) fn claim(length: u64) -> Self {
+        Self::Claim(length)
     }
 }
 
@@ -34,6 +40,7 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Upstream(body, _) => Pin::new(body).poll_frame(context),
+            Self::Claim(_) => Poll::Ready(None),
             Self::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
@@ -41,6 +48,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Claim(_) => false,
             Self::Own(text) => text.is_none(),
         }
     }
@@ -48,6 +56,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Upstream(body, _) => body.size_hint(),
+            Self::Claim(length) => SizeHint::with_exact(*length),
             Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
         }
     }

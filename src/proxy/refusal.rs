@@ -14,6 +14,7 @@ pub(super) fn id() -> String {
 const PATH: usize = 200;
 
 /// What was asked for; kept until it is clear whether there is anything to log.
+#[derive(Default)]
 pub(super) struct Asked {
     method: Method,
     /// Its query is never logged.
@@ -21,6 +22,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    pub(super) fn new(method: Method, target: Uri) -> Self {
+        Self { method, target }
+    }
+
     /// Clones reference counts.
     pub(super) fn of<B>(request: &http::Request<B>) -> Self {
         Self { method: request.method().clone(), target: request.uri().clone() }
@@ -32,7 +37,9 @@ impl Asked {
 
     fn path(&self) -> &str {
         let path = self.target.path();
-        path.get(..PATH).unwrap_or(path)
+        // An ASCII path nearly always; one that is not is cut between two characters.
+        let end = (0..=PATH.min(path.len())).rev().find(|end| path.is_char_boundary(*end));
+        &path[..end.unwrap_or(0)]
     }
 }
 
@@ -48,5 +55,16 @@ pub(super) fn log(error: &ProxyError, route: Option<&str>, asked: &Asked, caller
         Fault::Caller => tracing::info!(reason, request_id = id, route, %method, path, peer, "{error}"),
         Fault::Upstream => tracing::warn!(reason, request_id = id, route, %method, path, "{error}"),
         Fault::Sidepass => tracing::error!(reason, request_id = id, route, %method, path, "{error}"),
+    }
+}
+
+/// One line for a request that never got a head of its own.
+pub(super) fn log_unread(error: &ProxyError, caller: &Caller, detail: &str, id: &str) {
+    let (reason, peer) = (error.reason(), caller.peer.map(|peer| peer.to_string()));
+    match error.fault() {
+        Fault::Caller => tracing::info!(reason, request_id = id, peer, detail, "{error}"),
+        Fault::Upstream | Fault::Sidepass => {
+            tracing::error!(reason, request_id = id, peer, detail, "{error}")
+        }
     }
 }

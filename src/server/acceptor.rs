@@ -4,24 +4,29 @@
 //! long-lived connections of an app do not land on one worker by the accident of a hash.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::Accepted;
 use super::listen::{Listening, Socket, Stream};
-use super::{Accepted, Slots};
+use super::slots::{Door, Refused, Slot, Slots};
 use crate::guard::{Caller, Guard};
 
 /// How long accepting rests when the process has no descriptor left. It must neither spin nor stop for ever.
 const REST: Duration = Duration::from_millis(100);
 
+/// How long a new connection waits for a place that is being given up.
+const GOING: Duration = Duration::from_millis(10);
+
 /// How often such a failure is logged at most, counted in failures.
 const LOG_EVERY: u32 = 100;
 
 /// Accepts until the task is dropped.
-pub(super) async fn accept_all(socket: Socket, guard: Arc<Guard>, slots: Slots, take: impl Fn(Accepted)) {
+pub(super) async fn accept_all(socket: Socket, guard: Arc<Guard>, door: Rc<Door>, take: impl Fn(Accepted)) {
     let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
@@ -34,15 +39,22 @@ pub(super) async fn accept_all(socket: Socket, guard: Arc<Guard>, slots: Slots, 
         match listening.accept().await {
             Ok((stream, peer)) => {
                 failures = 0;
-                // Without a slot the connection is closed at once: the caller can try again, and we stay alive.
-                if let Some(slot) = slots.take() {
-                    take(Accepted {
+                // Without a slot the connection is closed: the caller can try again, and we stay alive.
+                let mut slot = door.let_in(peer);
+                if matches!(slot, Err(Refused::Connections)) {
+                    // Those that were told to make room have had no time to go.
+                    tokio::time::sleep(GOING).await;
+                    slot = door.let_in(peer);
+                }
+                match slot {
+                    Err(cause) => door.refuse(cause),
+                    Ok(slot) => take(Accepted {
                         stream,
-                        caller: Caller { peer },
+                        caller: Caller::new(peer),
                         guard: Arc::clone(&guard),
                         slot,
                         load: None,
-                    });
+                    }),
                 }
             }
             Err(error) if is_of_the_connection(&error) => {}
@@ -69,7 +81,7 @@ pub struct Handed {
     stream: StdStream,
     caller: Caller,
     guard: Arc<Guard>,
-    slot: super::Slot,
+    slot: Slot,
     load: Load,
 }
 
@@ -132,17 +144,19 @@ impl Worker {
 
 /// Accepts on all sockets and hands each connection to the worker with the fewest; until it is dropped.
 pub async fn distribute(listeners: Vec<(Socket, Arc<Guard>)>, slots: Slots, workers: Vec<Worker>) {
-    let workers = std::rc::Rc::new(workers);
+    let (workers, door) = (Rc::new(workers), Rc::new(Door::new(slots)));
     let mut tasks = tokio::task::JoinSet::new();
     for (socket, guard) in listeners {
-        let workers = std::rc::Rc::clone(&workers);
+        let workers = Rc::clone(&workers);
         let take = move |accepted| {
-            let least = workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+            // A worker that is gone has no connections; nobody is to be sent there.
+            let there = workers.iter().filter(|worker| !worker.sender.is_closed());
+            let least = there.min_by_key(|worker| worker.load.load(Ordering::Relaxed));
             if let Some(worker) = least {
                 worker.hand(accepted);
             }
         };
-        tasks.spawn_local(accept_all(socket, guard, slots.clone(), take));
+        tasks.spawn_local(accept_all(socket, guard, Rc::clone(&door), take));
     }
     while tasks.join_next().await.is_some() {}
 }

@@ -1,183 +1,168 @@
-//! One connection: HTTP/1.1 over a stream, under the eyes of the watch.
+//! One connection, from its first byte to its last.
+//!
+//! ```text
+//! waiting for bytes ──► HTTP/1 by hyper ──► idle for a second or two: back to waiting
+//!   (the socket, and        │      └──► after a 101: a tunnel ──► end
+//!    nothing else)          └──► end
+//!             └────────► HTTP/2 by hyper ──► end
+//! ```
+//!
+//! Invariant: while nothing is being asked a connection costs its socket and this small future; what is needed to answer
+//! is made when bytes arrive and boxed, so that the future stays small.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use super::listen::Stream;
-use super::watch::{Order, Phase, Watched};
-use super::{Accepted, Handler};
+use super::http1::{End, Left};
+use super::http2::PREFACE;
+use super::request::Shared;
+use super::state::Order;
+use super::watched::Watched;
+use super::wire::Wire;
+use super::{Accepted, Handler, Origin, farewell, relay};
 use crate::config::server::Limits;
-use crate::guard::{Caller, Guard};
+use crate::error::ProxyError;
 
-/// hyper's smallest read buffer.
-const SMALLEST_BUFFER: usize = 8192;
+/// What a first read takes: most heads fit.
+const FIRST_READ: usize = 2048;
 
-/// HTTP/1.1 as we speak it to callers. Timeouts are the watch's.
-pub(super) fn protocol(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.max_headers(limits.headers)
-        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
-        .header_read_timeout(None)
-        .keep_alive(true);
-    http
+/// How callers are served, made once.
+pub(super) struct Protocols {
+    local: http1::Builder,
+    remote: http1::Builder,
+    http2: http2::Builder<super::http2::Here>,
+    limits: Limits,
+}
+
+impl Protocols {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            local: super::http1::protocol(limits, true),
+            remote: super::http1::protocol(limits, false),
+            http2: super::http2::protocol(limits),
+            limits: *limits,
+        }
+    }
 }
 
 /// Serves a connection until it ends, or is told to end.
 pub(super) async fn run<H: Handler>(
     accepted: Accepted,
-    http: Rc<http1::Builder>,
+    protocols: Rc<Protocols>,
     handler: Rc<H>,
     watched: Rc<Watched>,
 ) {
     let Accepted { stream, caller, guard, slot, load } = accepted;
-    let io = Metered { io: TokioIo::new(stream), watched: Rc::clone(&watched) };
-    let shared = Rc::new(Shared { caller, guard, handler, watched: Rc::clone(&watched) });
-    let mut connection = pin!(http.serve_connection(io, PerRequest(shared)));
-    let mut draining = false;
-    let ended = poll_fn(|context| {
-        match watched.order(context.waker()) {
-            Order::Serve => {}
-            Order::Close => return Poll::Ready(Ok(())),
-            Order::Drain if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
+    let mut wire = Wire::new(stream, Rc::clone(&watched));
+    let shared =
+        Rc::new(Shared { origin: Origin::new(guard, caller), handler, watched: Rc::clone(&watched) });
+    let mut bytes = BytesMut::new();
+    let mut first = true;
+    loop {
+        if !wire.has_ahead() {
+            match poll_fn(|context| poll_bytes(&mut wire, &watched, &mut bytes, first, context)).await {
+                true => wire.put_back(std::mem::take(&mut bytes).freeze()),
+                false => break,
             }
-            Order::Drain => {}
         }
-        connection.as_mut().poll(context)
-    })
-    .await;
-    if let Err(error) = ended {
-        // Requests that cannot be parsed are answered by hyper (400, 414, 431) before our code sees them.
-        tracing::debug!(%error, "connection ended");
+        let http2 = std::mem::take(&mut first) && wire.starts_with(PREFACE);
+        // Boxed: this future would always have room for it.
+        let left = match http2 {
+            true => Box::pin(speak_http2(wire, &protocols, &shared)).await,
+            false => Box::pin(speak_http1(wire, &protocols, &shared)).await,
+        };
+        match left {
+            Some(rested) => wire = rested,
+            None => break,
+        }
+    }
+    if let Some(cause) = watched.cause() {
+        slot.closed(cause);
     }
     drop((slot, load));
 }
 
-/// What every request of a connection needs.
-struct Shared<H> {
-    caller: Caller,
-    guard: std::sync::Arc<Guard>,
-    handler: Rc<H>,
-    watched: Rc<Watched>,
-}
-
-struct PerRequest<H>(Rc<Shared<H>>);
-
-impl<H: Handler> Service<Request<Incoming>> for PerRequest<H> {
-    type Response = Response<Answering<H::Body>>;
-    type Error = std::convert::Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>>>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let shared = Rc::clone(&self.0);
-        shared.watched.enter(Phase::Busy);
-        Box::pin(async move {
-            let response = shared.handler.handle(request, &shared.guard, &shared.caller).await;
-            Ok(response.map(|body| Answering { body, busy: Busy(Rc::clone(&shared.watched)) }))
-        })
+/// Waits for bytes; at first, for so many that it is clear which protocol they are. False is the end.
+fn poll_bytes(
+    wire: &mut Wire,
+    watched: &Watched,
+    bytes: &mut BytesMut,
+    first: bool,
+    context: &mut Context<'_>,
+) -> Poll<bool> {
+    let order = watched.order(context.waker());
+    watched.rested();
+    if order == Order::Close {
+        return Poll::Ready(false);
     }
-}
-
-/// An answer's body; the connection is busy until it is gone.
-pub(super) struct Answering<B> {
-    body: B,
-    #[expect(dead_code, reason = "its drop is what counts")]
-    busy: Busy,
-}
-
-struct Busy(Rc<Watched>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The bytes of a connection; tells the watch when some arrive, and whether the caller takes ours.
-struct Metered {
-    io: TokioIo<Stream>,
-    watched: Rc<Watched>,
-}
-
-impl Read for Metered {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let this = self.get_mut();
-        let read = Pin::new(&mut this.io).poll_read(context, buffer);
-        if read.is_ready() {
-            this.watched.received();
+    loop {
+        let mut some = [const { MaybeUninit::uninit() }; FIRST_READ];
+        let mut some = ReadBuf::uninit(&mut some);
+        match Pin::new(&mut *wire).poll_read(context, &mut some) {
+            Poll::Pending if order == Order::Drain => return Poll::Ready(false),
+            polled => match ready!(polled) {
+                Ok(()) if !some.filled().is_empty() => bytes.extend_from_slice(some.filled()),
+                _ => return Poll::Ready(false),
+            },
         }
-        read
+        let undecided = bytes.len() < PREFACE.len() && PREFACE.starts_with(bytes);
+        if !(first && undecided) {
+            return Poll::Ready(true);
+        }
     }
 }
 
-impl Write for Metered {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(context, bytes);
-        this.watched.told(&written);
-        written
+async fn speak_http2<H: Handler>(wire: Wire, protocols: &Protocols, shared: &Rc<Shared<H>>) -> Option<Wire> {
+    if let Err(error) = super::http2::serve(wire, &protocols.http2, shared).await {
+        tracing::debug!(%error, "connection ended");
     }
+    None
+}
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
+/// Gives the wire back if the connection only rests.
+async fn speak_http1<H: Handler>(wire: Wire, protocols: &Protocols, shared: &Rc<Shared<H>>) -> Option<Wire> {
+    let http = if shared.origin.caller.is_local() { &protocols.local } else { &protocols.remote };
+    let Left { end, mut wire, unread } = super::http1::serve(wire, http, shared).await;
+    let watched = &shared.watched;
+    if let Some(tunnel) = shared.origin.tunnel.take() {
+        if matches!(end, End::Over) {
+            wire.put_back(unread);
+            relay::run(&mut wire, tunnel, watched).await;
+            farewell::say(&mut wire, b"", watched).await;
+        }
+        return None;
     }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    match end {
+        End::Rest => {
+            if !unread.is_empty() {
+                // The beginning of a head, which has come too early.
+                wire.put_back(unread);
+                watched.received();
+            }
+            return Some(wire);
+        }
+        // A caller that may still be sending gets time to read its answer.
+        End::Over if watched.had_body() || wire.is_waiting() || !unread.is_empty() => {
+            farewell::say(&mut wire, b"", watched).await;
+        }
+        End::Over | End::Idle | End::Closed => {}
+        End::Failed(error) => {
+            let answer = wire.take_refused();
+            tracing::debug!(%error, "connection ended");
+            if !answer.is_empty() {
+                let refusal = farewell::refusal(&answer, &unread, &protocols.limits);
+                let refused = ProxyError::Refused(refusal);
+                let response = shared.handler.refuse(&refused, &shared.origin, &error.to_string());
+                farewell::say(&mut wire, &farewell::serialise(&response, &answer), watched).await;
+            }
+        }
     }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write_vectored(context, slices);
-        this.watched.told(&written);
-        written
-    }
+    None
 }

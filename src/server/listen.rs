@@ -1,15 +1,17 @@
 //! Sockets: TCP on one address or on both loopback families, and Unix sockets.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
-use socket2::{Domain, Protocol, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::{Domain, Protocol, SockRef, Type};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::ListenAddress;
@@ -161,6 +163,55 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// How many of the bytes that have arrived there are, one at most; they stay where they are. Zero is the end.
+    pub(super) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            let ready = match self {
+                Self::Tcp(stream) => stream.poll_read_ready(context),
+                Self::Unix(stream) => stream.poll_read_ready(context),
+            };
+            std::task::ready!(ready)?;
+            let peek = || SockRef::from(self).peek(&mut [const { MaybeUninit::uninit() }; 1]);
+            let peeked = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, peek),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, peek),
+            };
+            match peeked {
+                // The readiness was stale: wait for the next.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked),
+            }
+        }
+    }
+
+    /// An error that the socket has met since it was asked last.
+    pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        SockRef::from(self).take_error()
+    }
+
+    /// Whether the other side is known to read no more. TCP tells by an error only.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Unix(stream) => {
+                let mut asked = pin!(stream.ready(Interest::WRITABLE));
+                let state = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                matches!(state, Poll::Ready(Ok(ready)) if ready.is_write_closed())
+            }
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

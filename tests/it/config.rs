@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sidepass::config::profile::{ClientAuthentication, ContentType, GrantTypePlace, ParameterPlace, Scope};
-use sidepass::config::route::{On401, PathMatch};
-use sidepass::config::server::{LogFormat, LogLevel, Workers};
+use sidepass::config::route::{HostHeader, HostPort, Http2, On401, PathMatch, PathRules, PoolConfig};
+use sidepass::config::server::{Limits, LogFormat, LogLevel, Via, Workers};
 use sidepass::config::template::Part;
 use sidepass::config::{
     Access, ConfigFile, Environment, ListenAddress, Loaded, RouteConfig, SecretSource, Template, load,
@@ -209,12 +209,20 @@ fn every_key_is_read() {
     assert!(matches!(proxy.listen[3].access, Access::Open));
     assert_eq!(proxy.hosts, ["sidepass.local", "[::1]"]);
     assert_eq!(proxy.workers, Workers::Auto);
-    assert_eq!(
-        (proxy.limits.connections, proxy.limits.header_bytes, proxy.limits.headers),
-        (500, 32 << 10, 50)
-    );
-    assert_eq!(proxy.limits.header_timeout, Duration::from_secs(5));
-    assert_eq!(proxy.limits.idle_timeout, Duration::from_secs(90));
+    let limits = Limits {
+        connections: 500,
+        connections_per_caller: 20,
+        header_bytes: 32 << 10,
+        headers: 50,
+        uri_bytes: 8 << 10,
+        body_bytes: 1 << 20,
+        streams: 10,
+        pending_resets: 5,
+        first_byte_timeout: Duration::from_secs(3),
+        header_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(90),
+    };
+    assert_eq!((proxy.limits, proxy.via), (limits, Via::Omit));
     assert_eq!(proxy.shutdown.delay, Duration::from_secs(5));
     assert_eq!(proxy.shutdown.deadline, Duration::from_secs(60));
     assert!(matches!(&loaded.config.admin.access, Access::Rules(rules) if rules.allow_from.is_empty()));
@@ -288,6 +296,88 @@ fn every_key_of_a_route_is_read() {
 }
 
 #[test]
+fn every_key_of_the_way_to_an_upstream_is_read() {
+    let loaded = good("full.yaml");
+    let api = route(&loaded, "api");
+    assert_eq!((api.http2, &api.host), (Http2::PriorKnowledge, &HostHeader::Preserve));
+    assert_eq!(api.connect_to, Some(HostPort { host: "2001:db8::1".into(), port: 8443 }));
+    assert_eq!(api.server_name.as_deref(), Some("api.internal.example.com"));
+    assert!(api.upgrades.is_empty(), "{:?}", api.upgrades);
+    let all = PathRules {
+        encoded_slash: true,
+        backslash: true,
+        double_encoding: true,
+        dot_segments: true,
+        invalid_utf8: true,
+    };
+    assert_eq!(api.paths, all);
+    let (idle_timeout, max_age) = (Duration::from_secs(5), Duration::from_secs(60));
+    assert_eq!(api.pool, PoolConfig { size: 7, idle_timeout, max_age, streams: 30 });
+    assert_eq!((api.timeouts.total.as_secs(), api.timeouts.upgrade_idle.as_secs()), (7200, 600));
+    let exact = route(&loaded, "exact");
+    assert_eq!(
+        (exact.http2, &exact.host),
+        (Http2::PriorKnowledge, &HostHeader::Fixed("other.example.com:81".into()))
+    );
+    assert_eq!(exact.connect_to, Some(HostPort { host: "localhost".into(), port: 10 }));
+    assert_eq!(exact.paths, PathRules { encoded_slash: true, ..PathRules::default() });
+    let get = route(&loaded, "get");
+    assert_eq!((get.http2, &get.host), (Http2::Off, &HostHeader::Upstream));
+    assert_eq!(get.upgrades, ["tls_x", "websocket"]);
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let loaded = good("minimal.yaml");
+    let limits = Limits {
+        connections: 10_000,
+        connections_per_caller: 0,
+        header_bytes: 64 << 10,
+        headers: 100,
+        uri_bytes: 16 << 10,
+        body_bytes: 0,
+        streams: 100,
+        pending_resets: 50,
+        first_byte_timeout: Duration::from_secs(10),
+        header_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(120),
+    };
+    assert_eq!((loaded.config.proxy.limits, loaded.config.proxy.via), (limits, Via::Add));
+    let route = &loaded.config.routes[0];
+    assert_eq!((route.http2, &route.host), (Http2::Auto, &HostHeader::Upstream));
+    assert_eq!((&route.connect_to, &route.server_name), (&None, &None));
+    assert_eq!(
+        (route.upgrades.as_slice(), route.paths),
+        (&["websocket".to_owned()][..], PathRules::default())
+    );
+    let (idle_timeout, max_age) = (Duration::from_secs(15), Duration::from_secs(300));
+    assert_eq!(route.pool, PoolConfig { size: 256, idle_timeout, max_age, streams: 100 });
+    let seconds = |span: Duration| span.as_secs();
+    let timeouts = route.timeouts;
+    assert_eq!([timeouts.connect, timeouts.response_head, timeouts.body_idle].map(seconds), [5, 60, 300]);
+    assert_eq!([timeouts.total, timeouts.upgrade_idle].map(seconds), [0, 0]);
+}
+
+#[test]
+fn true_is_http2_in_the_way_that_the_scheme_has() {
+    for (upstream, http2) in
+        [("https://h.example", Http2::Auto), ("http://localhost:9", Http2::PriorKnowledge)]
+    {
+        let text = format!("routes: {{ a: {{ upstream: '{upstream}', http2: true }} }}");
+        let loaded = load(&[ConfigFile { path: "x.yaml".into(), text }], &Environment::new()).unwrap();
+        assert_eq!(loaded.config.routes[0].http2, http2, "{upstream}");
+    }
+}
+
+#[test]
+fn clear_text_to_this_machine_is_fine_whatever_the_url_says() {
+    let text = "secure_parameters: { key: { env: KEY } }\nroutes:\n  a:\n    upstream: http://api.example.com\n    connect_to: 127.0.0.1:9\n    headers: { X-Key: '{key}' }\n";
+    let env = Environment::from([("KEY".to_owned(), "k".to_owned())]);
+    let loaded = load(&[ConfigFile { path: "x.yaml".into(), text: text.into() }], &env).unwrap();
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
 fn values_are_forgiving_and_scalars_stay_as_written() {
     let loaded = good("forgiving.yaml");
     let profiles = &loaded.config.profiles;
@@ -351,9 +441,13 @@ fn what_works_but_should_not_stay_so_is_warned_about() {
             "profiles.bot.custom_parameters.body.client_assertion",
             "secure_parameters.key",
             "secure_parameters.defaulted",
+            "proxy.limits.connections_per_caller",
             "routes.api.upstream",
             "routes.api.headers.X-Api-Key",
             "routes.api.headers.X-Left",
+            "routes.transport.upgrades",
+            "routes.transport.timeouts.response_head",
+            "routes.transport.pool.idle_timeout",
         ]
     );
     assert_eq!(good("empty.yaml").warnings[0].key, "routes");

@@ -199,3 +199,61 @@ fn an_upstream_that_is_our_own_listener_is_refused() {
     variables.insert("CLIENT_SECRET".to_owned(), setup.secret.clone());
     assert!(TestProxy::start(&text, &variables).is_err(), "a request would go round in circles");
 }
+
+// B8: what is no request for a path of ours
+#[test]
+fn tunnels_echoes_and_targets_that_are_no_path_are_refused_before_any_upstream_contact() {
+    let rig = Setup::new().start();
+    let address = rig.address;
+    let refused = [
+        ("CONNECT evil.example:443", 405, "method_refused"),
+        ("TRACE /", 405, "method_refused"),
+        ("OPTIONS *", 404, "no_route"),
+        ("GET http://evil.example/", 421, "host_not_allowed"),
+        ("GET https://localhost/", 400, "host_invalid"),
+        ("GET http://u:p@localhost/", 400, "host_invalid"),
+    ];
+    for (request, status, reason) in refused {
+        let mut caller = rig.connect();
+        let answer = caller.send(format!("{request} HTTP/1.1\r\nHost: {address}\r\n\r\n")).read();
+        assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{request}");
+    }
+    assert_eq!(rig.upstream.count(), 0);
+}
+
+#[test]
+fn an_old_caller_may_omit_the_host_on_this_machine() {
+    let rig = Setup::new().start();
+    let mut caller = rig.connect();
+    assert_eq!(caller.send("GET /x HTTP/1.0\r\n\r\n").read().status, 200);
+    assert_eq!(rig.upstream.last().head.all("host"), [rig.upstream.address().to_string()]);
+    let answer = rig.connect().send("GET /x HTTP/1.1\r\n\r\n").read().reason();
+    assert_eq!(answer, "host_invalid");
+}
+
+#[test]
+fn a_target_has_exactly_as_many_bytes_as_the_limit_says() {
+    let rig = Setup::new().proxy("limits: { uri_bytes: 1KiB }").start();
+    let target = |length: usize| format!("/{}?{}", "a".repeat(500), "b".repeat(length - 502));
+    assert_eq!(rig.get(&target(1024)).status, 200);
+    let answer = rig.get(&target(1025));
+    assert_eq!((answer.status, answer.reason().as_str()), (414, "uri_too_long"));
+    assert_eq!(rig.upstream.count(), 1);
+    // RFC 9112 §3: 8000 octets at least are to be taken; the default takes twice as much.
+    let rig = Setup::new().start();
+    assert_eq!(rig.get(&format!("/{}", "a".repeat(16_000))).status, 200);
+    assert_eq!(rig.get(&format!("/{}", "a".repeat(16_384))).reason(), "uri_too_long");
+}
+
+#[test]
+fn the_fields_of_a_head_have_exactly_as_many_bytes_as_the_limit_says() {
+    let rig = Setup::new().proxy("limits: { header_bytes: 1KiB }").start();
+    let head = |length: usize| {
+        // `Host: localhost` takes 17 bytes, `x: ` with its line break 5.
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nx: {}\r\n\r\n", "v".repeat(length - 17 - 5))
+    };
+    assert_eq!(rig.connect().send(head(1024)).read().status, 200);
+    let answer = rig.connect().send(head(1025)).read();
+    assert_eq!((answer.status, answer.reason().as_str()), (431, "headers_too_large"));
+    assert_eq!(rig.upstream.count(), 1);
+}

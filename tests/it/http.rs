@@ -340,7 +340,7 @@ fn an_upload_is_not_collected() {
 #[test]
 fn an_upload_to_a_slow_reader_arrives_whole() {
     // `response_head` counts from the last byte handed to the socket, which holds some MiB more.
-    let rig = Setup::new().route("timeouts: { response_head: 10s, body_idle: 1s }").start();
+    let rig = Setup::new().route("timeouts: { response_head: 10s, body_idle: 3s }").start();
     rig.upstream.set_pace(Pace::Slow(64 << 10, Duration::from_millis(10)));
     let body: Vec<u8> = (0..16 << 20).map(|n: usize| (n % 253) as u8).collect();
     let answer = rig.post("/up", &body);

@@ -246,6 +246,9 @@ fn headers_of_the_caller_that_name_other_hops_stay_behind() {
     }
     assert_eq!(seen.header("cookie"), Some("kept=1"));
     assert_eq!(seen.head.all("host"), [rig.upstream.address().to_string()], "Host is the upstream's");
-    assert!(seen.header("via").is_none(), "nothing is added");
+    assert!(
+        seen.header("via").unwrap().starts_with("1.1 sidepass-"),
+        "RFC 9110 §7.6.3: no address, no version"
+    );
     assert!(seen.at.elapsed() < Duration::from_secs(60));
 }

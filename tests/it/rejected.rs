@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::support::client;
 use crate::support::idp::Issue;
 use crate::support::patience::eventually;
-use crate::support::reply::Reply;
+use crate::support::reply::{Reply, Step};
 use crate::support::rig::Rig;
 use crate::support::setup::Setup;
 use crate::support::upstream::refusal;
@@ -225,4 +225,18 @@ fn an_upstream_that_always_says_401_does_not_stir_the_token_service() {
 #[ignore = "a minute; set SIDEPASS_TEST_LONG to another number of seconds"]
 fn an_upstream_that_always_says_401_does_not_stir_the_token_service_for_a_minute() {
     an_upstream_that_always_refuses(SECOND * crate::long(60));
+}
+
+#[test]
+fn a_request_that_is_sent_again_late_carries_the_token_of_that_time() {
+    let rig = Setup::new().lifetime(SECOND * 4).start();
+    assert_eq!(rig.get("/first").status, 200);
+    // A kept connection that closes instead of answering, when the token of the first attempt has expired.
+    rig.upstream.script([Reply::close().after(Step::Pause(SECOND * 5))]);
+    assert_eq!(rig.get("/late").status, 200);
+    let seen: Vec<_> = rig.upstream.seen().into_iter().filter(|seen| seen.target() == "/late").collect();
+    let credentials: Vec<_> = seen.iter().map(|seen| seen.head.all("authorization")).collect();
+    assert_eq!(credentials.len(), 2);
+    assert!(credentials.iter().all(|values| values.len() == 1), "exactly one each time");
+    assert_ne!(credentials[0], credentials[1], "the one that was sent first has expired");
 }

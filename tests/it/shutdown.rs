@@ -69,6 +69,27 @@ fn a_request_that_never_ends_is_cut_at_the_deadline() {
     assert!(told.elapsed() > Duration::from_millis(1900), "not before the deadline: {:?}", told.elapsed());
 }
 
+// Signals that come together are one to the kernel: then the deadline is what ends it, and the second one is not missed.
+#[test]
+fn two_signals_at_once_end_it_at_the_deadline_at_the_latest() {
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::TERM, Signal::INT]] {
+        let mut rig = Setup::new().proxy("shutdown: { deadline: 2s }").start_process();
+        rig.upstream.always(Reply::stall());
+        let mut caller = rig.connect();
+        caller.send(rig.request("GET", "/", &[], b""));
+        eventually("it is in flight", || rig.upstream.count() == 1);
+        // Stopped, it cannot take the first before the second is there.
+        rig.process().signal(Signal::STOP);
+        for signal in signals {
+            rig.process().signal(signal);
+        }
+        rig.process().signal(Signal::CONT);
+        let ended = rig.process().wait(patience());
+        rig.is_over();
+        assert_eq!(ended.code, 0, "{signals:?}: {}", ended.err);
+    }
+}
+
 // G 18: idle and silent connections hold nothing up
 #[test]
 fn with_nothing_in_flight_it_ends_at_once() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod http2;
 pub(crate) mod idp;
 pub(crate) mod leaks;
 pub(crate) mod message;
@@ -9,10 +10,12 @@ pub(crate) mod net;
 pub(crate) mod patience;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod raw_http2;
 pub(crate) mod reply;
 pub(crate) mod rig;
 pub(crate) mod server;
 pub(crate) mod setup;
+pub(crate) mod streams;
 pub(crate) mod tokens;
 pub(crate) mod upstream;
 

@@ -86,6 +86,11 @@ impl Connection {
         self
     }
 
+    /// Breaks off with a TCP reset: unlike an end in good order, it cannot be taken for a caller who waits for an answer.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(self.stream()).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
     /// The stream itself.
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream

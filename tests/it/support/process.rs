@@ -38,7 +38,26 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts the binary with nothing in its environment but `variables`.
     pub(crate) fn spawn(arguments: &[&str], variables: &Variables, folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sidepass"))
+        Self::spawn_with(None, arguments, variables, folder)
+    }
+
+    /// The same, where it may open so many files.
+    pub(crate) fn spawn_with(
+        files: Option<u32>,
+        arguments: &[&str],
+        variables: &Variables,
+        folder: &Path,
+    ) -> Self {
+        let binary = env!("CARGO_BIN_EXE_sidepass");
+        let mut command = match files {
+            None => Command::new(binary),
+            Some(most) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+        };
+        let mut child = command
             .args(arguments)
             .env_clear()
             .envs(variables)

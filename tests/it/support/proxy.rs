@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sidepass::app::App;
-use sidepass::config::{self, ConfigFile};
+use sidepass::config::{self, Config, ConfigFile};
 use sidepass::shutdown;
 
 /// The environment that `${VAR}` and `{ env }` see.
@@ -28,8 +28,18 @@ pub(crate) struct TestProxy {
 impl TestProxy {
     /// Loads this text and starts; the error is the message that a user would read.
     pub(crate) fn start(yaml: &str, variables: &Variables) -> Result<Self, String> {
+        Self::start_adjusted(yaml, variables, |_| {})
+    }
+
+    /// The same, with a change of what was loaded.
+    pub(crate) fn start_adjusted(
+        yaml: &str,
+        variables: &Variables,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Result<Self, String> {
         let file = ConfigFile { path: PathBuf::from("proxy.yaml"), text: yaml.to_owned() };
-        let loaded = config::load(&[file], variables).map_err(|errors| errors.to_string())?;
+        let mut loaded = config::load(&[file], variables).map_err(|errors| errors.to_string())?;
+        adjust(&mut loaded.config);
         let bound = App::bind(loaded.config).map_err(|error| error.to_string())?;
         let first = |addresses: &[SocketAddr]| *addresses.first().expect("there is a TCP listener");
         let (proxy, admin) = (first(bound.proxy_addresses()), first(bound.admin_addresses()));

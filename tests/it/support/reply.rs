@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Stall,
     /// Writes these bytes again and again, as fast as they are taken.
     Endless(Vec<u8>),
+    /// Sends back what comes, until the other side ends.
+    Echo,
     /// Closes in good order.
     Close,
     /// Closes with a TCP reset.

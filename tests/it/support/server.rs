@@ -343,6 +343,13 @@ impl Connection<'_> {
             Step::Endless(bytes) => loop {
                 self.stream.write_all(&bytes).await.map_err(|_| Over)?;
             },
+            Step::Echo => loop {
+                if self.buffer.is_empty() {
+                    self.read_more().await?;
+                }
+                self.stream.write_all(&self.buffer).await.map_err(|_| Over)?;
+                self.buffer.clear();
+            },
             Step::Close => Err(Over),
             Step::Reset => {
                 let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));

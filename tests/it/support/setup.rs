@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use sidepass::config::Config;
+
 use super::idp::MockIdp;
 use super::leaks;
 use super::patience::eventually;
@@ -34,7 +36,10 @@ pub(crate) struct Setup {
     untouchables: Vec<MockUpstream>,
     rate: usize,
     warm: Warm,
+    adjust: Option<Adjust>,
 }
+
+type Adjust = Box<dyn FnOnce(&mut Config)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Warm {
@@ -71,7 +76,14 @@ impl Setup {
             untouchables: Vec::new(),
             rate: 4,
             warm: Warm::Wait,
+            adjust: None,
         }
+    }
+
+    /// Changes the configuration after it was read; for the proxy in this process only.
+    pub(crate) fn adjust(mut self, adjust: impl FnOnce(&mut Config) + 'static) -> Self {
+        self.adjust = Some(Box::new(adjust));
+        self
     }
 
     /// The lifetime of tokens.
@@ -175,23 +187,36 @@ impl Setup {
 
     /// Starts the proxy in this process.
     #[track_caller]
-    pub(crate) fn start(self) -> Rig {
+    pub(crate) fn start(mut self) -> Rig {
         let (yaml, variables) = (self.text(), self.variables.clone());
-        let proxy = TestProxy::start(&yaml, &variables).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+        let adjust = self.adjust.take().unwrap_or_else(|| Box::new(|_| {}));
+        let proxy = TestProxy::start_adjusted(&yaml, &variables, adjust)
+            .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
         let (address, admin) = (proxy.address(), proxy.admin());
         self.rig(Program::Thread(proxy), address, admin)
     }
 
     /// Starts the binary.
     #[track_caller]
-    pub(crate) fn start_process(mut self) -> Rig {
+    pub(crate) fn start_process(self) -> Rig {
+        self.start_binary(None)
+    }
+
+    /// Starts the binary where a process may open so many files.
+    #[track_caller]
+    pub(crate) fn start_process_with_files(self, most: u32) -> Rig {
+        self.start_binary(Some(most))
+    }
+
+    #[track_caller]
+    fn start_binary(mut self, files: Option<u32>) -> Rig {
         let listen = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let (address, admin) = (listen(), listen());
         self.variables.insert("PROXY_LISTEN".to_owned(), address.to_string());
         self.variables.insert("ADMIN_LISTEN".to_owned(), admin.to_string());
         let (folder, file) = folder_with(&self.text());
-        let process =
-            Process::spawn(&["run", "--config", file.to_str().unwrap()], &self.variables, folder.path());
+        let arguments = ["run", "--config", file.to_str().unwrap()];
+        let process = Process::spawn_with(files, &arguments, &self.variables, folder.path());
         let mut program = Program::Process(process, folder);
         eventually("the binary listens", || {
             assert!(program.process().is_running(), "it ended: {}", program.process().stderr());

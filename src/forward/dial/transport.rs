@@ -1,0 +1,90 @@
+//! The bytes to and from an upstream, in clear text or TLS.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// The bytes to and from an upstream. An upstream that reads no more may have answered (413, 401) before it closed, and
+/// the failed write must not hide that: it counts as done, and reading shows the answer, or the end.
+#[derive(Debug)]
+pub enum Transport {
+    /// Clear text.
+    Plain(TcpStream),
+    /// TLS; boxed, because it is a hundred times the size.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The outcome of writing; `all` where the other side is gone.
+fn unless_gone<T>(written: Poll<std::io::Result<T>>, all: T) -> Poll<std::io::Result<T>> {
+    use std::io::ErrorKind as K;
+    match written {
+        Poll::Ready(Err(error)) if matches!(error.kind(), K::BrokenPipe | K::ConnectionReset) => {
+            Poll::Ready(Ok(all))
+        }
+        written => written,
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
+            Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(context, bytes),
+            Self::Tls(io) => Pin::new(io).poll_write(context, bytes),
+        };
+        unless_gone(written, bytes.len())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let flushed = match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(context),
+            Self::Tls(io) => Pin::new(io).poll_flush(context),
+        };
+        unless_gone(flushed, ())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(context),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(context),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(context, slices),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(context, slices),
+        };
+        unless_gone(written, slices.iter().map(|slice| slice.len()).sum())
+    }
+}

@@ -1,0 +1,116 @@
+//! The head of a request in the form that its connection wants, and limits for the head of an answer.
+
+use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, Parts, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+
+use super::SendError;
+use crate::forward::ForwardError;
+use crate::forward::dial::Target;
+
+/// Bytes of the smallest field there is over HTTP/1.1: a name, a colon and the end of its line.
+const SMALLEST_FIELD: usize = 3;
+
+/// What an upstream's answer head may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Bytes.
+    pub bytes: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+impl HeadLimits {
+    /// The status (RFC 9110 §15: 600 and more are invalid) and the limit on fields; over HTTP/1.1 bytes are counted while
+    /// they are read.
+    pub(super) fn check<B>(&self, answer: &Response<B>) -> Result<(), SendError> {
+        let (status, fields) = (answer.status().as_u16(), answer.headers().len());
+        let error = if status >= 600 {
+            ForwardError::Invalid(format!("status {status}"))
+        } else if fields > self.fields {
+            ForwardError::HeadTooLarge(format!("{fields} fields"))
+        } else {
+            return Ok(());
+        };
+        Err(SendError::unusable(error))
+    }
+
+    /// hyper says "too large" of a Content-Length that is too large for it, too. A head with too many fields cannot be as
+    /// small as what has `arrived`.
+    pub(super) fn judge(&self, failed: SendError, arrived: usize) -> SendError {
+        match failed.error {
+            ForwardError::HeadTooLarge(_) if arrived < self.bytes.min(SMALLEST_FIELD * self.fields) => {
+                SendError::unusable(ForwardError::Invalid("an impossible Content-Length".to_owned()))
+            }
+            _ => failed,
+        }
+    }
+
+    /// All of that and the limit on bytes, for an answer over HTTP/2.
+    pub(super) fn check_whole<B>(&self, answer: &Response<B>) -> Result<(), SendError> {
+        self.check(answer)?;
+        let headers = answer.headers();
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        Err(SendError::unusable(ForwardError::HeadTooLarge(format!("{bytes} bytes"))))
+    }
+
+    /// What h2 takes (RFC 9113 §6.5.2 counts 32 bytes more a field): what lies between our limit and this one is refused
+    /// with a reason; what is more than this looks like any broken answer.
+    pub(super) fn over_http2(&self) -> u32 {
+        u32::try_from(self.bytes.saturating_mul(2).saturating_add(32 * self.fields)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What belongs to an HTTP/1.1 connection (RFC 9113 §8.2.2), but for `TE`.
+const OF_HTTP1: [HeaderName; 5] = [
+    CONNECTION,
+    UPGRADE,
+    TRANSFER_ENCODING,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// From origin-form and Host to scheme, authority and path. Without effect on a request that is in this form already.
+pub(super) fn to_http2<B>(request: &mut Request<B>, target: &Target) {
+    if request.version() == Version::HTTP_2 {
+        return;
+    }
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    let host = headers.remove(HOST);
+    for name in &OF_HTTP1 {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some_and(|te| te != "trailers") {
+        headers.remove(TE);
+    }
+    let authority = match host {
+        Some(host) if host != target.authority.as_str() => Authority::try_from(host.as_bytes()).ok(),
+        _ => None,
+    };
+    let mut parts = Parts::default();
+    parts.scheme = Some(target.scheme.clone());
+    parts.authority = Some(authority.unwrap_or_else(|| target.authority.clone()));
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// The other way round.
+pub(super) fn to_http1<B>(request: &mut Request<B>) {
+    if request.version() != Version::HTTP_2 {
+        return;
+    }
+    *request.version_mut() = Version::HTTP_11;
+    let uri = std::mem::take(request.uri_mut()).into_parts();
+    if let Some(host) = uri.authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    if let Some(path) = uri.path_and_query {
+        *request.uri_mut() = Uri::from(path);
+    }
+}

@@ -1,0 +1,43 @@
+//! What a connection carries after a 101: bytes, both ways, that are nobody's business but the two ends'.
+//!
+//! Invariant: there is a tunnel only where a caller asked for a protocol that its route allows and the upstream answered
+//! 101 with it; until then every byte is HTTP.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::time::Duration;
+
+use hyper::upgrade::Upgraded;
+
+/// What an HTTP/1.1 connection carries once its last answer, a 101, is written.
+pub struct Tunnel {
+    /// The upstream's side.
+    pub upstream: Upgraded,
+    /// How long both sides may be silent; zero is for ever.
+    pub idle: Duration,
+    /// Dropped when the tunnel ends.
+    pub held: Box<dyn Any>,
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").field("idle", &self.idle).finish_non_exhaustive()
+    }
+}
+
+/// Where the request path leaves a tunnel for the connection that its 101 goes out on.
+#[derive(Debug, Default)]
+pub struct TunnelSlot(RefCell<Option<Tunnel>>);
+
+impl TunnelSlot {
+    /// Makes the connection a tunnel after the answer that is about to be given, which must be a 101.
+    pub fn set(&self, tunnel: Tunnel) {
+        *self.0.borrow_mut() = Some(tunnel);
+    }
+
+    /// The tunnel, once.
+    pub fn take(&self) -> Option<Tunnel> {
+        self.0.borrow_mut().take()
+    }
+}

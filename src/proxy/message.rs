@@ -1,0 +1,220 @@
+//! The two messages of an exchange: the request as it leaves, and the answer as it goes back.
+
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+
+use super::route::{Route, RouteHost, Served};
+use super::{Answer, refusal};
+use crate::config::route::On401;
+use crate::credential::Credential;
+use crate::error::ProxyError;
+use crate::forward::ForwardError;
+use crate::forward::body::{Download, DownloadRules, Tail};
+use crate::forward::expect::Gate;
+use crate::forward::location::Rewrite;
+use crate::forward::pool::Exchange;
+use crate::forward::strip::{self, Asked};
+use crate::forward::ticker::Ticker;
+use crate::forward::trailers::TrailerRule;
+use crate::forward::upgrade::Offer;
+use crate::forward::upload::{Progress, Upload, UploadRules};
+use crate::guard::{Guard, Host, Refusal};
+use crate::metrics::InFlight;
+
+/// A request as it leaves, but for its credential.
+pub(super) struct Outgoing {
+    pub(super) request: Request<Upload>,
+    /// How its body goes, if it has one.
+    pub(super) upload: Option<Rc<Progress>>,
+    /// The protocol that it offers to switch to.
+    pub(super) offer: Option<Offer>,
+}
+
+/// What a worker and a listener say about a request.
+pub(super) struct Terms<'a> {
+    pub(super) served: &'a Served,
+    pub(super) guard: &'a Guard,
+    pub(super) body_limit: u64,
+    pub(super) ticker: &'a Rc<Ticker>,
+}
+
+/// What an answer needs to know of its request.
+pub(super) struct Context<'a> {
+    pub(super) host: &'a Host,
+    pub(super) version: Version,
+    pub(super) upload: Option<Rc<Progress>>,
+    pub(super) until: Option<Instant>,
+    pub(super) ticker: &'a Rc<Ticker>,
+}
+
+/// The request as it will leave, but for its credential.
+pub(super) fn outgoing(
+    terms: &Terms<'_>,
+    route: &Route,
+    request: Request<Incoming>,
+    host: &Host,
+    trace: &mut refusal::Asked,
+) -> Result<Outgoing, ProxyError> {
+    let (mut parts, body) = request.into_parts();
+    let uri = route.rule.apply(&parts.uri);
+    *trace = refusal::Asked::new(parts.method.clone(), std::mem::take(&mut parts.uri));
+    parts.uri = uri.ok_or(ProxyError::NoRoute)?;
+    let received = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    if terms.body_limit > 0 && body.size_hint().lower() > terms.body_limit {
+        return Err(Refusal::BodyTooLarge.into());
+    }
+    let access = terms.guard.access_header();
+    let asked = strip::strip_request(&mut parts.headers, &terms.served.managed, access);
+    if let Some(via) = &terms.served.via {
+        if asked.via && via.is_in(&parts.headers) {
+            return Err(Refusal::Loop.into());
+        }
+        via.append(&mut parts.headers, received);
+    }
+    if asked.cookie && received == Version::HTTP_2 {
+        strip::join_cookies(&mut parts.headers);
+    }
+    set_host(&mut parts.headers, &route.host, host);
+    let trailers = may_trail(&body, received)
+        .then(|| TrailerRule::Request(terms.served.managed.clone(), access.cloned()));
+    let keep = match (&route.credential, route.on_401) {
+        (Credential::Shared(_), On401::Replay) => route.replay_buffer,
+        // A stream may be refused when its body is gone already.
+        _ if route.upstream.may_speak_http2() => route.replay_buffer,
+        _ => 0,
+    };
+    let rules = UploadRules { keep, limit: terms.body_limit, trailers: trailers.clone() };
+    let (body, upload) = Upload::of(body, rules, terms.ticker);
+    body.announce(&mut parts.headers);
+    let mut request = Request::from_parts(parts, body);
+    let offer = recreate(route, &mut request, asked, received, trailers.as_ref());
+    Ok(Outgoing { request, upload, offer })
+}
+
+/// A body has trailers only where nothing tells its length, or in HTTP/2.
+fn may_trail(body: &Incoming, version: Version) -> bool {
+    !body.is_end_stream() && (version == Version::HTTP_2 || body.size_hint().exact().is_none())
+}
+
+/// Asks the upstream itself for what the caller asked us for, hop by hop.
+fn recreate(
+    route: &Route,
+    request: &mut Request<Upload>,
+    asked: Asked,
+    received: Version,
+    trailers: Option<&TrailerRule>,
+) -> Option<Offer> {
+    let bare = matches!(request.body(), Upload::Empty);
+    if let Some(trailer) = trailers.and_then(|rule| rule.announce(&asked.announced)) {
+        request.headers_mut().insert(TRAILER, trailer);
+    }
+    if asked.trailers {
+        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    // hyper's server says 100 by itself, over HTTP/1.1, when the body is first asked for.
+    if asked.continues && !bare && received == Version::HTTP_11 {
+        request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+        let gate = Gate::before(request);
+        request.body_mut().hold(gate);
+    }
+    let offered = asked.upgrade.filter(|_| bare && received == Version::HTTP_11);
+    let offer = offered.and_then(|protocol| Offer::allowed(protocol, &route.upgrades));
+    if let Some(offer) = &offer {
+        offer.put(request.headers_mut());
+    }
+    offer
+}
+
+fn set_host(headers: &mut HeaderMap, rule: &RouteHost, host: &Host) {
+    let value = match rule {
+        RouteHost::Fixed(value) => value.clone(),
+        RouteHost::Preserved(fallback) => match host.as_sent() {
+            "" => fallback.clone(),
+            // The line is there already, unless an absolute target or HTTP/2 named the host.
+            sent if headers.get(HOST).is_some_and(|line| line.as_bytes() == sent.as_bytes()) => return,
+            sent => HeaderValue::from_str(sent).unwrap_or_else(|_| fallback.clone()),
+        },
+    };
+    headers.insert(HOST, value);
+}
+
+/// The upstream's answer as it will go back; an error where its body has a coding that nobody undoes.
+pub(super) fn incoming(
+    route: &Route,
+    exchange: Exchange,
+    context: Context<'_>,
+    in_flight: InFlight,
+) -> Result<Response<Answer>, ForwardError> {
+    let Exchange { response, ticket, .. } = exchange;
+    let (mut parts, mut body) = response.into_parts();
+    let headers = &mut parts.headers;
+    let answered = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    let asked = strip::strip_response(headers, &route.hidden);
+    // With both, the length is a lie; and a connection whose framing was unclear is not used again (RFC 9112 §6.3).
+    let chunked = asked.coding.is_chunked()?;
+    let unclear = chunked && asked.length;
+    if unclear {
+        headers.remove(CONTENT_LENGTH);
+    } else if asked.length {
+        strip::merge_lengths(headers);
+    }
+    if asked.location {
+        rewrite(route, headers, context.host);
+    }
+    let trailers = may_trail(&body, answered).then(|| TrailerRule::Answer(route.hidden.clone()));
+    if let Some(trailer) = trailers.as_ref().and_then(|rule| rule.announce(&asked.announced)) {
+        headers.insert(TRAILER, trailer);
+    }
+    let claimed = match parts.status {
+        // Over HTTP/2 the head goes out as it is.
+        StatusCode::NOT_MODIFIED if context.version != Version::HTTP_2 => length(headers),
+        StatusCode::NO_CONTENT => {
+            headers.remove(CONTENT_LENGTH);
+            None
+        }
+        _ => None,
+    };
+    let mut tail = trailers.map(|rule| Box::new(Tail::new(rule)));
+    if let Some(tail) = tail.as_mut().filter(|_| chunked) {
+        tail.peek(&mut body)?;
+    }
+    let rules = DownloadRules { idle: route.timeouts.body_idle, until: context.until, tail };
+    let ticket = Some(ticket).filter(|_| !unclear);
+    let download = Download::new(body, ticket, context.upload, rules, context.ticker);
+    let body = match claimed {
+        // Its body is over: the connection is free again.
+        Some(length) => Answer::claim(length),
+        None => Answer::upstream(download, in_flight),
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The head of the upstream's 101 as it will go back.
+pub(super) fn switching(route: &Route, offer: &Offer, head: Response<()>, host: &Host) -> Response<()> {
+    let (mut parts, ()) = head.into_parts();
+    strip::strip_response(&mut parts.headers, &route.hidden);
+    rewrite(route, &mut parts.headers, host);
+    offer.put(&mut parts.headers);
+    Response::from_parts(parts, ())
+}
+
+fn rewrite(route: &Route, headers: &mut HeaderMap, host: &Host) {
+    let preserved = matches!(route.host, RouteHost::Preserved(_));
+    let rewrite = Rewrite {
+        origins: &route.origins,
+        preserved,
+        rule: &route.rule,
+        prefix: &route.prefix,
+        host: host.as_sent(),
+    };
+    rewrite.apply(headers);
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
