@@ -6,6 +6,7 @@
 pub mod body;
 pub mod dial;
 pub mod expect;
+pub mod http1;
 pub mod location;
 pub mod pool;
 pub mod replay;

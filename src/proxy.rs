@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -208,18 +209,24 @@ impl Proxy {
         used: Option<Generation>,
         course: Course,
     ) -> Result<Exchange, ProxyError> {
-        let replay = Replay::of(&request, upload.clone(), self.pool.spare());
-        let (exchange, used) = match self.send(route, request, upload.as_deref(), Reuse::Kept, course).await {
+        let (head, body) = request.into_parts();
+        let mut replay = Replay::of(head, upload);
+        let progress = replay.progress();
+        let sent = self.send(route, replay.head(), body, progress, Reuse::Kept, course).await;
+        let (exchange, used) = match sent {
             Ok(exchange) => (exchange, used),
-            Err(_) if upload.is_some_and(|upload| upload.is_too_large()) => {
+            Err(_) if progress.is_some_and(Progress::is_too_large) => {
                 return Err(Refusal::BodyTooLarge.into());
             }
             // What is rare is boxed here: every request's future would carry room for it.
-            Err(failed) => Box::pin(self.after_failure(route, &replay, failed, course)).await?,
+            Err(failed) => Box::pin(self.after_failure(route, &mut replay, failed, course)).await?,
         };
         match used.filter(|_| refuses_token(route, &exchange.response)) {
-            None => Ok(exchange),
-            Some(used) => Box::pin(self.after_rejection(route, &replay, exchange, (used, course))).await,
+            None => {
+                self.pool.buffers().give_fields(replay.into_headers());
+                Ok(exchange)
+            }
+            Some(used) => Box::pin(self.after_rejection(route, &mut replay, exchange, (used, course))).await,
         }
     }
 
@@ -228,21 +235,21 @@ impl Proxy {
     async fn after_failure(
         &self,
         route: &Route,
-        replay: &Replay,
+        replay: &mut Replay,
         mut failed: SendError,
         course: Course,
     ) -> Result<(Exchange, Option<Generation>), ProxyError> {
         for _ in 0..RETRIES {
-            let Some(mut again) = replay.after(failed.sent) else { break };
+            let Some(again) = replay.after(failed.sent) else { break };
             // The token of the first attempt may have expired while it waited for its answer.
-            let Ok(used) = self.inject(route, again.headers_mut(), course.until).await else { break };
+            let Ok(used) = self.inject(route, replay.headers_mut(), course.until).await else { break };
             // Where one kept connection was gone, others are gone as well.
             let reuse = match failed.sent {
                 Sent::NotExecuted => Reuse::Kept,
                 _ => Reuse::NewerThan(Instant::now()),
             };
             route.metrics.replays_stale.inc();
-            match self.send(route, again, None, reuse, course).await {
+            match self.send(route, replay.head(), again, None, reuse, course).await {
                 Ok(exchange) => return Ok((exchange, used)),
                 Err(next) => failed = next,
             }
@@ -255,16 +262,16 @@ impl Proxy {
     async fn after_rejection(
         &self,
         route: &Route,
-        replay: &Replay,
+        replay: &mut Replay,
         exchange: Exchange,
         (used, course): (Generation, Course),
     ) -> Result<Exchange, ProxyError> {
-        let Some(mut again) = replay.request() else {
+        let Some(again) = replay.again() else {
             route.credential.suspect(used);
             return Ok(exchange);
         };
         if !deadline::until(course.until, route.credential.renewed(used)).await?
-            || route.credential.apply(again.headers_mut(), self.clock.now()).is_none()
+            || route.credential.apply(replay.headers_mut(), self.clock.now()).is_none()
         {
             return Ok(exchange);
         }
@@ -275,19 +282,23 @@ impl Proxy {
         };
         drop(exchange);
         route.metrics.replays_rejected.inc();
-        Ok(self.send(route, again, None, reuse, course).await.map_err(|failed| failed.error)?)
+        Ok(self
+            .send(route, replay.head(), again, None, reuse, course)
+            .await
+            .map_err(|failed| failed.error)?)
     }
 
     async fn send(
         &self,
         route: &Route,
-        request: Request<Upload>,
+        head: &Parts,
+        body: Upload,
         upload: Option<&Progress>,
         reuse: Reuse,
         course: Course,
     ) -> Result<Exchange, SendError> {
         let started = Instant::now();
-        let sending = pin!(self.pool.send(&route.upstream, request, reuse));
+        let sending = pin!(self.pool.send(&route.upstream, head, body, reuse));
         let outcome = deadline::watched(sending, upload, &route.timeouts, &self.ticker, course.until).await;
         if let Ok(exchange) = &outcome {
             route.metrics.latency.observe(started.elapsed().as_secs_f64());
@@ -332,12 +343,16 @@ async fn switch(
     host: &Host,
     (tunnel, in_flight): (&TunnelSlot, InFlight),
 ) -> Result<Response<Answer>, ProxyError> {
-    let (head, upstream) = upgrade::switch(offer.as_ref(), exchange.response).await?;
+    let (head, upstream) = upgrade::switch(offer.as_ref(), exchange.response)?;
     let head = match &offer {
         Some(offer) => message::switching(route, offer, head, host),
         None => head,
     };
-    tunnel.set(Tunnel { upstream, idle: route.timeouts.upgrade_idle, held: Box::new(in_flight) });
+    tunnel.set(Tunnel {
+        upstream: Box::new(upstream),
+        idle: route.timeouts.upgrade_idle,
+        held: Box::new(in_flight),
+    });
     Ok(head.map(|()| Answer::own(Bytes::new())))
 }
 

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::ForwardError;
-use super::pool::Ticket;
+use super::pool::{AnswerBody, AnswerFault, Ticket};
 use super::ticker::{Alarm, Ticker};
 use super::trailers::TrailerRule;
 use super::upload::Progress;
@@ -21,7 +20,7 @@ use super::upload::Progress;
 pub enum BodyError {
     /// The upstream broke off.
     #[error("the upstream broke off its answer: {0}")]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] AnswerFault),
     /// `timeouts.body_idle` ran out.
     #[error("the upstream fell silent within its answer")]
     Idle,
@@ -33,10 +32,10 @@ pub enum BodyError {
 /// An answer's body, from the upstream.
 #[derive(Debug)]
 pub struct Download {
-    body: Incoming,
-    /// Gives the connection back at the end of the body; dropped before that, the connection is closed.
+    body: AnswerBody,
+    /// Gives the connection back at the end of the body.
     ticket: Option<Ticket>,
-    /// The request's body: the connection is free only when that was sent to its end as well.
+    /// The request's body, which may still be on its way.
     upload: Option<Rc<Progress>>,
     rules: DownloadRules,
     alarm: Alarm,
@@ -72,7 +71,7 @@ impl Tail {
 
     /// Looks at what has arrived with the head: a chunked body that is broken from the start is no answer, and there is
     /// still time to say so. Waits for nothing.
-    pub fn peek(&mut self, body: &mut Incoming) -> Result<(), ForwardError> {
+    pub fn peek(&mut self, body: &mut AnswerBody) -> Result<(), ForwardError> {
         let mut context = Context::from_waker(Waker::noop());
         // Whoever reads the body asks again, and is woken then.
         match Pin::new(body).poll_frame(&mut context) {
@@ -89,7 +88,7 @@ impl Tail {
 impl Download {
     /// A body under these rules.
     pub fn new(
-        body: Incoming,
+        body: AnswerBody,
         ticket: Option<Ticket>,
         upload: Option<Rc<Progress>>,
         rules: DownloadRules,
@@ -104,15 +103,16 @@ impl Download {
 
     /// The answer is over: the connection may carry the next request, unless this one is still on its way.
     fn finish(&mut self) {
-        let ticket = self.ticket.take();
-        match &self.upload {
-            Some(upload) if !upload.is_done() => upload.answer_is_over(),
-            _ => ticket.into_iter().for_each(Ticket::give_back),
+        if let Some(upload) = self.upload.as_ref().filter(|upload| !upload.is_done()) {
+            upload.answer_is_over();
+        }
+        if let Some(ticket) = self.ticket.take() {
+            ticket.give_back(&mut self.body);
         }
     }
 
     /// What was read already comes first.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
         match self.rules.tail.as_mut().and_then(|tail| tail.first.take()) {
             Some(first) => Poll::Ready(Some(Ok(first))),
             None => Pin::new(&mut self.body).poll_frame(context),

@@ -11,17 +11,17 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use http::Response;
 use http::header::UPGRADE;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::request::Parts;
 use tokio::time::Instant;
 
 use super::dial::{Protocol, Target, Upstream};
-use super::replay::Spare;
+use super::http1::Buffers;
 use super::upload::Upload;
 use crate::config::route::PoolConfig;
 
-mod allowance;
+mod answer;
 mod failure;
 mod head;
 mod http1;
@@ -29,6 +29,7 @@ mod http2;
 mod shared;
 mod ticket;
 
+pub use answer::{AnswerBody, AnswerFault};
 pub use failure::{SendError, Sent};
 pub use head::HeadLimits;
 pub use ticket::Ticket;
@@ -38,7 +39,7 @@ pub use ticket::Ticket;
 pub struct Pool {
     peers: RefCell<HashMap<u64, Peer, BuildHasherDefault<Identity>>>,
     head: HeadLimits,
-    spare: Rc<Spare>,
+    buffers: Rc<Buffers>,
 }
 
 /// What there is to one upstream. It exists as long as the upstream does.
@@ -64,7 +65,7 @@ pub enum Reuse {
 #[derive(Debug)]
 pub struct Exchange {
     /// The answer, untouched.
-    pub response: Response<Incoming>,
+    pub response: Response<AnswerBody>,
     /// For the end of the body.
     pub ticket: Ticket,
     /// How many kept connections turned out to be gone before one worked.
@@ -74,30 +75,31 @@ pub struct Exchange {
 impl Pool {
     /// An empty pool.
     pub fn new(head: HeadLimits) -> Rc<Self> {
-        Rc::new(Self { peers: RefCell::default(), head, spare: Rc::default() })
+        Rc::new(Self { peers: RefCell::default(), head, buffers: Rc::default() })
     }
 
-    /// Lists for what is kept of requests.
-    pub fn spare(&self) -> &Rc<Spare> {
-        &self.spare
+    /// What the next exchanges may use again of one that is over.
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     /// Sends a request in the form of HTTP/1.1 (origin-form, Host) in whatever protocol the upstream speaks; the answer's
-    /// head comes back, its body streams. A request with `Upgrade` goes out as HTTP/1.1 wherever that is allowed.
+    /// head comes back, its body streams. The head is borrowed: it may have to be sent again. A request with `Upgrade` goes out as HTTP/1.1 wherever that is allowed.
     pub async fn send(
         self: &Rc<Self>,
         upstream: &Upstream,
-        request: Request<Upload>,
+        request: &Parts,
+        upload: Upload,
         reuse: Reuse,
     ) -> Result<Exchange, SendError> {
         let target = upstream.target();
         let http1 = target.protocol() == Protocol::Http1
-            || (target.speaks_http1() && request.headers().contains_key(UPGRADE));
+            || (target.speaks_http1() && request.headers.contains_key(UPGRADE));
         if http1 {
-            self.send_http1(upstream, request, reuse).await
+            self.send_http1(upstream, request, upload, reuse).await
         } else {
             // Boxed: requests over HTTP/1.1 would carry room for it.
-            Box::pin(self.send_shared(upstream, request, reuse)).await
+            Box::pin(self.send_shared(upstream, request, upload, reuse)).await
         }
     }
 
@@ -106,7 +108,7 @@ impl Pool {
     pub fn sweep(&self) {
         let now = Instant::now();
         self.peers.borrow_mut().retain(|_, peer| {
-            peer.idle.retain(|idle| idle.is_good(now));
+            peer.idle.retain_mut(|idle| idle.is_good(now));
             peer.shared.retain(|connection| connection.is_kept(now));
             peer.target.strong_count() > 0
         });

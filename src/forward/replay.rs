@@ -3,85 +3,66 @@
 //! Invariant: a request is sent again only when the answer (401) or the protocol shows that it was not executed, and
 //! only if its body was empty or kept whole.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
+use http::HeaderMap;
 use http::header::EXPECT;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::request::Parts;
 
 use super::pool::Sent;
 use super::upload::{Progress, Upload};
 
-/// How many lists are kept for later requests.
-const LISTS: usize = 64;
-
-/// What is kept of a request so that it can be sent once more.
+/// A request as it is sent, and what is needed to send it once more.
 #[derive(Debug)]
 pub struct Replay {
-    method: Method,
-    uri: Uri,
-    /// A list, not a map: nothing is looked up in it, and most requests never need it.
-    fields: Vec<(HeaderName, HeaderValue)>,
+    head: Parts,
     body: Option<Rc<Progress>>,
-    spare: Rc<Spare>,
 }
 
-/// Lists of fields that requests of the past have left behind: copying a head then allocates nothing.
-#[derive(Debug, Default)]
-pub struct Spare(RefCell<Vec<Vec<(HeaderName, HeaderValue)>>>);
-
 impl Replay {
-    /// Keeps the head of a request; `body` tells how its body went, if it has one.
-    pub fn of(request: &Request<Upload>, body: Option<Rc<Progress>>, spare: &Rc<Spare>) -> Self {
-        let mut fields = spare.0.borrow_mut().pop().unwrap_or_default();
-        fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            fields,
-            body,
-            spare: Rc::clone(spare),
-        }
+    /// A request that is about to be sent; `body` tells how its body goes, if it has one.
+    pub fn of(head: Parts, body: Option<Rc<Progress>>) -> Self {
+        Self { head, body }
     }
 
-    /// The request again after it got no answer, if it may be sent again.
-    pub fn after(&self, sent: Sent) -> Option<Request<Upload>> {
+    /// Its head.
+    pub fn head(&self) -> &Parts {
+        &self.head
+    }
+
+    /// Its fields, for another credential.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.head.headers
+    }
+
+    /// Its fields, when it is not sent again.
+    pub fn into_headers(self) -> HeaderMap {
+        self.head.headers
+    }
+
+    /// How its body goes, if it has one.
+    pub fn progress(&self) -> Option<&Progress> {
+        self.body.as_deref()
+    }
+
+    /// The body for sending it again after it got no answer, if that is allowed.
+    pub fn after(&mut self, sent: Sent) -> Option<Upload> {
         match sent {
-            Sent::NotExecuted => self.request(),
+            Sent::NotExecuted => self.again(),
             // Twice has the same effect as once (RFC 9110 §9.2.2).
-            Sent::Unanswered if self.method.is_idempotent() => self.request(),
+            Sent::Unanswered if self.head.method.is_idempotent() => self.again(),
             Sent::Unanswered | Sent::Unconnected | Sent::Unknown => None,
         }
     }
 
-    /// The request again, with its headers as they were; nothing if the body was not kept whole.
-    pub fn request(&self) -> Option<Request<Upload>> {
+    /// The body for sending it again; nothing if it was not kept whole.
+    pub fn again(&mut self) -> Option<Upload> {
         let body = match &self.body {
             None => Upload::Empty,
             Some(progress) => Upload::again(progress.kept()?),
         };
-        let mut headers = HeaderMap::with_capacity(self.fields.len());
-        for (name, value) in &self.fields {
-            headers.append(name.clone(), value.clone());
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = Version::HTTP_11;
         // A body that is here already need not be asked for.
-        headers.remove(EXPECT);
-        *request.headers_mut() = headers;
-        Some(request)
-    }
-}
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        let mut lists = self.spare.0.borrow_mut();
-        if lists.len() < LISTS {
-            lists.push(fields);
-        }
+        self.head.headers.remove(EXPECT);
+        Some(body)
     }
 }

@@ -8,12 +8,17 @@ use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
-use hyper::upgrade::Upgraded;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Bytes both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 /// What an HTTP/1.1 connection carries once its last answer, a 101, is written.
 pub struct Tunnel {
     /// The upstream's side.
-    pub upstream: Upgraded,
+    pub upstream: Box<dyn Stream>,
     /// How long both sides may be silent; zero is for ever.
     pub idle: Duration,
     /// Dropped when the tunnel ends.

@@ -6,10 +6,10 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
 
 use super::ForwardError;
+use super::http1::Upgraded;
+use super::pool::AnswerBody;
 
 /// The value of `Connection` that belongs to an offer, and to its acceptance.
 const CONNECTION_UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
@@ -46,18 +46,17 @@ pub fn is_switch<B>(response: &Response<B>) -> bool {
 }
 
 /// Takes the upstream's connection over after its 101, and what it says with it.
-pub async fn switch(
+pub fn switch(
     offer: Option<&Offer>,
-    mut response: Response<Incoming>,
+    response: Response<AnswerBody>,
 ) -> Result<(Response<()>, Upgraded), ForwardError> {
     let invalid = |text: &str| ForwardError::Invalid(text.to_owned());
     let offer = offer.ok_or_else(|| invalid("101 without a request for it"))?;
     if !offer.is_met_by(response.headers()) {
         return Err(invalid("101 with another protocol than was asked for"));
     }
-    let upgraded = hyper::upgrade::on(&mut response).await;
-    let upgraded = upgraded.map_err(|error| ForwardError::Closed(error.to_string()))?;
-    let (mut parts, _) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    let upgraded = body.into_upgraded().ok_or_else(|| invalid("101 within the request"))?;
     // It has no body, whatever it says (RFC 9110 §15.2).
     parts.headers.remove(CONTENT_LENGTH);
     Ok((Response::from_parts(parts, ()), upgraded))

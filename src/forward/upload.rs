@@ -17,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::expect::{Gate, Passage};
+use super::expect::Gate;
 use super::ticker::Ticker;
 use super::trailers::TrailerRule;
 
@@ -53,7 +53,7 @@ pub enum UploadError {
     /// It is larger than `limits.body_bytes`.
     #[error("the request body is too large")]
     TooLarge,
-    /// The upstream answered without it, and the answer is over. The reason is for its stream, over HTTP/2.
+    /// The upstream answered without it, and the answer is over: the reason is for its stream, over HTTP/2.
     #[error("the upstream did not want the request body")]
     NotWanted(#[source] h2::Error),
 }
@@ -81,7 +81,7 @@ pub struct Progress {
     left: Cell<u64>,
     too_large: Cell<bool>,
     trailers: Option<TrailerRule>,
-    /// The answer is over, and whoever holds a body back that was not wanted is to be woken.
+    /// The answer is over, and whoever waits for more of a body that goes up on a stream of many is to be woken.
     answered: Cell<bool>,
     /// It goes up on one stream of many, which stays open as long as it does.
     multiplexed: Cell<bool>,
@@ -136,6 +136,18 @@ impl Upload {
         }
     }
 
+    /// Opens the gate: the upstream wants the body, or cannot say so.
+    pub fn go_ahead(&mut self) {
+        if let Self::Stream(_, _, held) = self {
+            *held = None;
+        }
+    }
+
+    /// Whether a gate holds the body back.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Stream(_, _, Some(_)))
+    }
+
     /// Goes up over HTTP/2: it ends with its answer. Over HTTP/1.1 its connection is not used again, and an upstream that
     /// has answered early may still read what comes.
     pub fn multiplex(&self) {
@@ -144,8 +156,8 @@ impl Upload {
         }
     }
 
-    /// Announces a body of unknown length as chunked, whatever the method: hyper sends the body of a GET or HEAD
-    /// only if its head says that there is one.
+    /// Announces a body of unknown length as chunked, whatever the method, and for every time that it is
+    /// sent.
     pub fn announce(&self, headers: &mut HeaderMap) {
         if self.size_hint().exact().is_none() {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -236,19 +248,6 @@ impl Progress {
         self.done.set(true);
         self.waits_for_caller.set(false);
     }
-
-    /// Whether the body may be asked for.
-    fn pass(&self, gate: &mut Gate, context: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
-        match ready!(gate.poll(context)) {
-            Passage::Open => Poll::Ready(Ok(())),
-            Passage::Shut if self.answered.get() => Poll::Ready(Err(UploadError::not_wanted())),
-            Passage::Shut => {
-                // An error now would cut the answer off.
-                *self.held.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
 }
 
 impl Body for Upload {
@@ -264,9 +263,7 @@ impl Body for Upload {
             Self::Kept(kept) => Poll::Ready(kept.next().map(Ok)),
             Self::Stream(body, progress, gate) => {
                 if let Some(held) = gate {
-                    if let Err(error) = ready!(progress.pass(held, context)) {
-                        return Poll::Ready(Some(Err(error)));
-                    }
+                    ready!(held.poll(context));
                     *gate = None;
                 }
                 poll_stream(body, progress, context)
@@ -293,6 +290,12 @@ impl Body for Upload {
 }
 
 impl Kept {
+    /// These chunks.
+    #[cfg(test)]
+    pub(super) fn of(chunks: Vec<Bytes>) -> Self {
+        Self { chunks: chunks.into(), trailers: None }
+    }
+
     fn next(&mut self) -> Option<Frame<Bytes>> {
         let chunk = self.chunks.pop_front().map(Frame::data);
         chunk.or_else(|| self.trailers.take().map(Frame::trailers))

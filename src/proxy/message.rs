@@ -96,7 +96,7 @@ pub(super) fn outgoing(
 }
 
 /// A body has trailers only where nothing tells its length, or in HTTP/2.
-fn may_trail(body: &Incoming, version: Version) -> bool {
+fn may_trail(body: &impl Body, version: Version) -> bool {
     !body.is_end_stream() && (version == Version::HTTP_2 || body.size_hint().exact().is_none())
 }
 
@@ -119,8 +119,7 @@ fn recreate(
     // hyper's server says 100 by itself, over HTTP/1.1, when the body is first asked for.
     if asked.continues && !bare && received == Version::HTTP_11 {
         request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
-        let gate = Gate::before(request);
-        request.body_mut().hold(gate);
+        request.body_mut().hold(Gate::default());
     }
     let offered = asked.upgrade.filter(|_| bare && received == Version::HTTP_11);
     let offer = offered.and_then(|protocol| Offer::allowed(protocol, &route.upgrades));

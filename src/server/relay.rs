@@ -8,7 +8,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, copy_bidirectional_with_sizes};
 
 use super::state::Order;
@@ -22,8 +21,7 @@ const BUFFER: usize = 8 * 1024;
 /// Relays until both sides have ended, one has failed, or the connection is told to end: then both get an end.
 pub(super) async fn run(wire: &mut Wire, tunnel: Tunnel, watched: &Rc<Watched>) {
     watched.is_tunnel(tunnel.idle);
-    let Tunnel { upstream, held, .. } = tunnel;
-    let mut upstream = TokioIo::new(upstream);
+    let Tunnel { mut upstream, held, .. } = tunnel;
     {
         let mut relay = pin!(copy_bidirectional_with_sizes(wire, &mut upstream, BUFFER, BUFFER));
         poll_fn(|context| match (watched.order(context.waker()), relay.as_mut().poll(context)) {

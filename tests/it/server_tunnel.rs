@@ -33,7 +33,7 @@ impl Answers for Tunnels {
         let request =
             Request::get(path).header(CONNECTION, "upgrade").header(UPGRADE, "echo").body(text("")).unwrap();
         let mut response = send.send_request(request).await.unwrap();
-        let upstream = hyper::upgrade::on(&mut response).await.unwrap();
+        let upstream = Box::new(TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap()));
         origin.tunnel.set(Tunnel { upstream, idle: self.idle, held: Box::new(()) });
         let mut response = Response::new(text(""));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

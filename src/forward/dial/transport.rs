@@ -1,5 +1,6 @@
 //! The bytes to and from an upstream, in clear text or TLS.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,11 +16,14 @@ pub enum Transport {
     Plain(TcpStream),
     /// TLS; boxed, because it is a hundred times the size.
     Tls(Box<TlsStream<TcpStream>>),
+    /// The end of a pipe whose other end plays an upstream.
+    #[cfg(test)]
+    Pipe(tokio::io::DuplexStream),
 }
 
 /// The outcome of writing; `all` where the other side is gone.
-fn unless_gone<T>(written: Poll<std::io::Result<T>>, all: T) -> Poll<std::io::Result<T>> {
-    use std::io::ErrorKind as K;
+fn unless_gone<T>(written: Poll<io::Result<T>>, all: T) -> Poll<io::Result<T>> {
+    use io::ErrorKind as K;
     match written {
         Poll::Ready(Err(error)) if matches!(error.kind(), K::BrokenPipe | K::ConnectionReset) => {
             Poll::Ready(Ok(all))
@@ -33,39 +37,44 @@ impl AsyncRead for Transport {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
             Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
+            #[cfg(test)]
+            Self::Pipe(io) => Pin::new(io).poll_read(context, buffer),
         }
     }
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(context, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(context, bytes),
+            #[cfg(test)]
+            Self::Pipe(io) => Pin::new(io).poll_write(context, bytes),
         };
         unless_gone(written, bytes.len())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(context),
+            // A socket has nothing to flush.
+            Self::Plain(_) => return Poll::Ready(Ok(())),
             Self::Tls(io) => Pin::new(io).poll_flush(context),
+            #[cfg(test)]
+            Self::Pipe(io) => Pin::new(io).poll_flush(context),
         };
         unless_gone(flushed, ())
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(context),
             Self::Tls(io) => Pin::new(io).poll_shutdown(context),
+            #[cfg(test)]
+            Self::Pipe(io) => Pin::new(io).poll_shutdown(context),
         }
     }
 
@@ -73,17 +82,21 @@ impl AsyncWrite for Transport {
         match self {
             Self::Plain(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
+            #[cfg(test)]
+            Self::Pipe(io) => io.is_write_vectored(),
         }
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write_vectored(context, slices),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(context, slices),
+            #[cfg(test)]
+            Self::Pipe(io) => Pin::new(io).poll_write_vectored(context, slices),
         };
         unless_gone(written, slices.iter().map(|slice| slice.len()).sum())
     }

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use super::allowance::Exhausted;
 use crate::forward::ForwardError;
+use crate::forward::http1;
 
 /// How hyper tells that a connection's task was dropped, which it counts as a fault of ours.
 const TASK_GONE: &str = "dispatch task is gone";
@@ -52,12 +52,18 @@ impl SendError {
         Self { error, sent: Sent::Unknown }
     }
 
+    /// The exchange failed over HTTP/1.1.
+    pub(super) fn of_http1(failure: http1::Failure, line: Line) -> Self {
+        let sent = if failure.unanswered && line == Line::Kept { Sent::Unanswered } else { Sent::Unknown };
+        Self { error: failure.error, sent }
+    }
+
     /// hyper gave the request back: not a byte of it was written.
     pub(super) fn unsent(error: &hyper::Error) -> Self {
         Self { error: of_hyper(error), sent: Sent::NotExecuted }
     }
 
-    /// The exchange failed.
+    /// The exchange failed over HTTP/2.
     pub(super) fn of(error: &hyper::Error, line: Line) -> Self {
         let sent = match of_http2(error) {
             Some(error) if error.is_remote() && error.is_go_away() => Sent::NotExecuted,
@@ -91,9 +97,7 @@ pub(super) fn of_hyper(error: &hyper::Error) -> ForwardError {
         return of_h2(cause);
     }
     let text = described(error);
-    if is_exhausted(error) {
-        ForwardError::Invalid(text)
-    } else if error.is_parse_too_large() {
+    if error.is_parse_too_large() {
         ForwardError::HeadTooLarge(text)
     } else if error.is_parse() {
         ForwardError::Invalid(text)
@@ -122,12 +126,6 @@ fn of_h2(error: &h2::Error) -> ForwardError {
 
 fn of_http2(error: &hyper::Error) -> Option<&h2::Error> {
     error.source()?.downcast_ref()
-}
-
-/// Whether the upstream sent too much before the head of its answer.
-fn is_exhausted(error: &hyper::Error) -> bool {
-    let io = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    io.and_then(std::io::Error::get_ref).is_some_and(|cause| cause.is::<Exhausted>())
 }
 
 fn described(error: &hyper::Error) -> String {

@@ -2,14 +2,11 @@
 
 use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, Parts, Uri};
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{HeaderName, Request, Response, Version};
 
 use super::SendError;
 use crate::forward::ForwardError;
 use crate::forward::dial::Target;
-
-/// Bytes of the smallest field there is over HTTP/1.1: a name, a colon and the end of its line.
-const SMALLEST_FIELD: usize = 3;
 
 /// What an upstream's answer head may use up.
 #[derive(Clone, Copy, Debug)]
@@ -33,17 +30,6 @@ impl HeadLimits {
             return Ok(());
         };
         Err(SendError::unusable(error))
-    }
-
-    /// hyper says "too large" of a Content-Length that is too large for it, too. A head with too many fields cannot be as
-    /// small as what has `arrived`.
-    pub(super) fn judge(&self, failed: SendError, arrived: usize) -> SendError {
-        match failed.error {
-            ForwardError::HeadTooLarge(_) if arrived < self.bytes.min(SMALLEST_FIELD * self.fields) => {
-                SendError::unusable(ForwardError::Invalid("an impossible Content-Length".to_owned()))
-            }
-            _ => failed,
-        }
     }
 
     /// All of that and the limit on bytes, for an answer over HTTP/2.
@@ -73,11 +59,8 @@ const OF_HTTP1: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// From origin-form and Host to scheme, authority and path. Without effect on a request that is in this form already.
+/// From origin-form and Host to scheme, authority and path.
 pub(super) fn to_http2<B>(request: &mut Request<B>, target: &Target) {
-    if request.version() == Version::HTTP_2 {
-        return;
-    }
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
     let host = headers.remove(HOST);
@@ -97,20 +80,5 @@ pub(super) fn to_http2<B>(request: &mut Request<B>, target: &Target) {
     parts.path_and_query = request.uri().path_and_query().cloned();
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
-    }
-}
-
-/// The other way round.
-pub(super) fn to_http1<B>(request: &mut Request<B>) {
-    if request.version() != Version::HTTP_2 {
-        return;
-    }
-    *request.version_mut() = Version::HTTP_11;
-    let uri = std::mem::take(request.uri_mut()).into_parts();
-    if let Some(host) = uri.authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
-        request.headers_mut().insert(HOST, host);
-    }
-    if let Some(path) = uri.path_and_query {
-        *request.uri_mut() = Uri::from(path);
     }
 }

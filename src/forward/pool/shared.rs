@@ -6,11 +6,12 @@
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use http::Request;
-use http::StatusCode;
+use http::request::Parts;
+use http::{Request, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::answer::AnswerBody;
 use super::failure::{Line, SendError, asks_for_http1};
 use super::head;
 use super::http1::{self, Idle};
@@ -41,11 +42,14 @@ impl Pool {
     pub(super) async fn send_shared(
         self: &Rc<Self>,
         upstream: &Upstream,
-        mut request: Request<Upload>,
+        head: &Parts,
+        mut upload: Upload,
         reuse: Reuse,
     ) -> Result<Exchange, SendError> {
         let (mut stale, mut stillborn) = (0, 0);
         let mut line = Line::Kept;
+        // hyper's HTTP/2 does not tell of a 100.
+        upload.go_ahead();
         loop {
             let Some(stream) = self.stream(upstream.id, reuse) else {
                 // Where others have taken the streams of the new connection, it is there all the same.
@@ -59,11 +63,11 @@ impl Pool {
                 self.dialled(upstream).await.map_err(SendError::unconnected)?;
                 line = Line::New;
                 if upstream.target().protocol() == Protocol::Http1 {
-                    head::to_http1(&mut request);
-                    return self.send_http1(upstream, request, reuse).await;
+                    return self.send_http1(upstream, head, upload, reuse).await;
                 }
                 continue;
             };
+            let mut request = Request::from_parts(head.clone(), upload);
             head::to_http2(&mut request, upstream.target());
             request.body().multiplex();
             match stream.send(request).await {
@@ -73,13 +77,14 @@ impl Pool {
                 }
                 Ok(response) => {
                     self.head.check_whole(&response)?;
+                    let response = response.map(AnswerBody::Http2);
                     return Ok(Exchange { response, ticket: Ticket::http2(stream), stale });
                 }
                 // Not a byte was written: it is as if the request had never been sent.
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if stale < STALE => {
                         stale += 1;
-                        request = unsent;
+                        upload = unsent.into_body();
                     }
                     Some(_) => return Err(SendError::unsent(failed.error())),
                     None if asks_for_http1(failed.error()) => {
@@ -137,7 +142,7 @@ impl Pool {
                 (transport, Protocol::Http2) => {
                     Dialled::Http2(Http2::handshake(transport, self.head, &target.pool).await?)
                 }
-                (transport, _) => Dialled::Http1(http1::dialled(transport, self.head, &target).await?),
+                (transport, _) => Dialled::Http1(http1::dialled(transport, &self.buffers, &target)),
             })
         };
         end.outcome = Some(target.in_time(connecting).await);
