@@ -226,8 +226,8 @@ fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> 
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != VIA)
 }
 
-/// Makes one length of a list of equal ones (`2, 2`), which must not be passed on (RFC 9110 §8.6). hyper has refused
-/// lists of different ones.
+/// Makes one length of a list of equal ones (`2, 2`), which must not be passed on (RFC 9110 §8.6). Lists of
+/// different ones were refused when the head was read.
 pub fn merge_lengths(headers: &mut HeaderMap) {
     let Some(length) = headers.get(CONTENT_LENGTH) else { return };
     let first = length.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();

@@ -34,7 +34,7 @@ impl TrailerRule {
         (!trailers.is_empty()).then_some(trailers)
     }
 
-    /// `Trailer` anew, with the names that may follow; nothing if none may. hyper writes only trailers that it names.
+    /// `Trailer` anew, with the names that may follow; nothing if none may. Over HTTP/1.1 only trailers that it names are written.
     pub fn announce(&self, announced: &[HeaderValue]) -> Option<HeaderValue> {
         let names = announced.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         let names = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());

@@ -1,5 +1,7 @@
 //! Offers to switch protocols, and what becomes of a 101 (B6, B13).
 
+use std::time::Duration;
+
 use crate::support::patience::eventually;
 use crate::support::reply::{Reply, Step};
 use crate::support::rig::Rig;
@@ -144,4 +146,18 @@ fn bytes_that_come_with_the_101_are_not_lost() {
     caller.send(offer(&rig, "Connection: Upgrade\r\nUpgrade: websocket\r\n") + "early");
     assert_eq!(caller.read_head().unwrap().word(1), "101");
     assert_eq!(caller.read_bytes(10).unwrap(), b"firstearly");
+}
+
+#[test]
+fn a_tunnel_to_an_upstream_that_is_gone_takes_no_more_bytes() {
+    let rig = Setup::new().start();
+    let gone = Reply::raw(ACCEPTED).then(Step::Pause(Duration::from_millis(20))).then(Step::Reset);
+    rig.upstream.script([gone]);
+    let mut caller = rig.connect();
+    caller.send(offer(&rig, "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    assert_eq!(caller.read_head().unwrap().word(1), "101");
+    let mut writing = caller.stream();
+    eventually("what the caller writes is refused", || {
+        (0..100_000).any(|_| std::io::Write::write_all(&mut writing, b"more").is_err())
+    });
 }

@@ -47,15 +47,25 @@ impl AsyncRead for Transport {
     }
 }
 
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match self.get_mut() {
+impl Transport {
+    /// Writes, and says so if the other side is gone: where HTTP is over, no answer can be hidden by it.
+    pub fn poll_write_strictly(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
             Self::Plain(io) => Pin::new(io).poll_write(context, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(context, bytes),
             #[cfg(test)]
             Self::Pipe(io) => Pin::new(io).poll_write(context, bytes),
-        };
-        unless_gone(written, bytes.len())
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        unless_gone(self.get_mut().poll_write_strictly(context, bytes), bytes.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
