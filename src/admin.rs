@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -113,6 +114,7 @@ impl Handler for Admin {
 
     async fn handle(&self, request: Request<Incoming>, origin: &Origin) -> Response<Full<Bytes>> {
         let Origin { guard, caller, .. } = origin;
+        let (request, _) = request.into_parts();
         let answer = match guard.check_origin(&request) {
             Ok(_) => self.answer(&request, guard, caller),
             Err(refusal) => Err(refusal),
@@ -140,18 +142,13 @@ impl Handler for Admin {
 }
 
 impl Admin {
-    fn answer(
-        &self,
-        request: &Request<Incoming>,
-        guard: &Guard,
-        caller: &Caller,
-    ) -> Result<Response<Bytes>, Refusal> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    fn answer(&self, request: &Parts, guard: &Guard, caller: &Caller) -> Result<Response<Bytes>, Refusal> {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Ok(response);
         }
-        Ok(match request.uri().path() {
+        Ok(match request.uri.path() {
             "/livez" => text(StatusCode::OK, "ok\n"),
             "/readyz" => pending(self.not_ready()),
             "/startupz" => pending(self.started.pending()),
@@ -160,7 +157,7 @@ impl Admin {
                 if !caller.is_local() && !guard.has_rules() {
                     return Err(Refusal::Access);
                 }
-                guard.check_access(request.headers(), caller)?;
+                guard.check_access(&request.headers, caller)?;
                 self.status()
             }
             "/" => text(StatusCode::OK, "/livez /readyz /startupz /metrics /status\n"),

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use ipnet::IpNet;
 
 use crate::config::route::HeaderConfig;
@@ -131,40 +132,35 @@ impl Guard {
     }
 
     /// Lets a request pass, and says which host it is for (without port); or refuses it.
-    pub fn check<B>(&self, request: &Request<B>, caller: &Caller) -> Result<Host, Refusal> {
-        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+    pub fn check(&self, request: &Parts, caller: &Caller) -> Result<Host, Refusal> {
+        if matches!(request.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::Method);
         }
-        let seen = self.limits.check(request.uri(), request.headers())?;
-        if request.version() == Version::HTTP_2 {
-            head::check_http2(request.uri(), request.headers())?;
+        let seen = self.limits.check(&request.uri, &request.headers)?;
+        if request.version == Version::HTTP_2 {
+            head::check_http2(&request.uri, &request.headers)?;
         }
         if seen.framing {
-            check_framing(request.headers())?;
+            check_framing(&request.headers)?;
         }
         let host = self.known_or_checked(request, &seen, caller)?;
         if seen.browser {
-            check_browser(request.headers(), &host)?;
+            check_browser(&request.headers, &host)?;
         }
-        self.check_access(request.headers(), caller)?;
+        self.check_access(&request.headers, caller)?;
         Ok(host)
     }
 
     /// Only whom the request is for and whether a page of another origin sent it.
-    pub fn check_origin<B>(&self, request: &Request<B>) -> Result<Host, Refusal> {
+    pub fn check_origin(&self, request: &Parts) -> Result<Host, Refusal> {
         let host = self.check_host(request)?;
-        check_browser(request.headers(), &host)?;
+        check_browser(&request.headers, &host)?;
         Ok(host)
     }
 
     /// Asks about the host only where it is not the one of the request before.
-    fn known_or_checked<B>(
-        &self,
-        request: &Request<B>,
-        seen: &Seen<'_>,
-        caller: &Caller,
-    ) -> Result<Host, Refusal> {
-        let line = seen.host.filter(|_| request.uri().authority().is_none());
+    fn known_or_checked(&self, request: &Parts, seen: &Seen<'_>, caller: &Caller) -> Result<Host, Refusal> {
+        let line = seen.host.filter(|_| request.uri.authority().is_none());
         let known = caller.known.borrow().as_ref().filter(|known| known.is_line(line)).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -176,7 +172,7 @@ impl Guard {
         Ok(host)
     }
 
-    fn check_host<B>(&self, request: &Request<B>) -> Result<Host, Refusal> {
+    fn check_host(&self, request: &Parts) -> Result<Host, Refusal> {
         let host = Host::of(request)?;
         if self.serves(&host) {
             return Ok(host);

@@ -17,6 +17,7 @@
 
 pub mod secret;
 pub mod clock;
+pub mod sieve;
 pub mod config;
 pub mod tls;
 pub mod token;

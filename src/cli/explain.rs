@@ -52,6 +52,7 @@ fn admit(config: &config::Config, method: &Method, target: &Uri) -> Result<(), F
     let host = target.authority().map_or("localhost", http::uri::Authority::as_str);
     let request = Request::builder().method(method).uri(target).header(HOST, host).body(());
     let request = request.map_err(|error| Failure { code: EX_USAGE, text: error.to_string() })?;
+    let (request, ()) = request.into_parts();
     let names = Arc::new(hosts(config));
     let mut refused = None;
     for listener in &config.proxy.listen {

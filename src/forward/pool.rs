@@ -4,7 +4,7 @@
 //! a second time here only when not a byte of it was written. The pool belongs to one worker thread: nothing here is
 //! shared.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -40,6 +40,8 @@ pub struct Pool {
     peers: RefCell<HashMap<u64, Peer, BuildHasherDefault<Identity>>>,
     head: HeadLimits,
     buffers: Rc<Buffers>,
+    /// The last moment that somebody asked the clock for.
+    seen: Cell<Instant>,
 }
 
 /// What there is to one upstream. It exists as long as the upstream does.
@@ -75,7 +77,12 @@ pub struct Exchange {
 impl Pool {
     /// An empty pool.
     pub fn new(head: HeadLimits) -> Rc<Self> {
-        Rc::new(Self { peers: RefCell::default(), head, buffers: Rc::default() })
+        Rc::new(Self {
+            peers: RefCell::default(),
+            head,
+            buffers: Rc::default(),
+            seen: Cell::new(Instant::now()),
+        })
     }
 
     /// What the next exchanges may use again of one that is over.
@@ -84,14 +91,17 @@ impl Pool {
     }
 
     /// Sends a request in the form of HTTP/1.1 (origin-form, Host) in whatever protocol the upstream speaks; the answer's
-    /// head comes back, its body streams. The head is borrowed: it may have to be sent again. A request with `Upgrade` goes out as HTTP/1.1 wherever that is allowed.
+    /// head comes back, its body streams. The head is borrowed: it may have to be sent again; the body is taken. A request
+    /// with `Upgrade` goes out as HTTP/1.1 wherever that is allowed. `now` is the time, for the age of connections.
     pub async fn send(
         self: &Rc<Self>,
         upstream: &Upstream,
         request: &Parts,
-        upload: Upload,
+        upload: &mut Upload,
         reuse: Reuse,
+        now: Instant,
     ) -> Result<Exchange, SendError> {
+        self.seen.set(now);
         let target = upstream.target();
         let http1 = target.protocol() == Protocol::Http1
             || (target.speaks_http1() && request.headers.contains_key(UPGRADE));
@@ -99,7 +109,7 @@ impl Pool {
             self.send_http1(upstream, request, upload, reuse).await
         } else {
             // Boxed: requests over HTTP/1.1 would carry room for it.
-            Box::pin(self.send_shared(upstream, request, upload, reuse)).await
+            Box::pin(self.send_shared(upstream, request, std::mem::take(upload), reuse)).await
         }
     }
 
@@ -107,6 +117,7 @@ impl Pool {
     /// worker calls it once a second.
     pub fn sweep(&self) {
         let now = Instant::now();
+        self.seen.set(now);
         self.peers.borrow_mut().retain(|_, peer| {
             peer.idle.retain_mut(|idle| idle.is_good(now));
             peer.shared.retain(|connection| connection.is_kept(now));

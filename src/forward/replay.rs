@@ -3,8 +3,6 @@
 //! Invariant: a request is sent again only when the answer (401) or the protocol shows that it was not executed, and
 //! only if its body was empty or kept whole.
 
-use std::rc::Rc;
-
 use http::HeaderMap;
 use http::header::EXPECT;
 use http::request::Parts;
@@ -14,20 +12,20 @@ use super::upload::{Progress, Upload};
 
 /// A request as it is sent, and what is needed to send it once more.
 #[derive(Debug)]
-pub struct Replay {
-    head: Parts,
-    body: Option<Rc<Progress>>,
+pub struct Replay<'a> {
+    head: &'a mut Parts,
+    body: Option<&'a Progress>,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
     /// A request that is about to be sent; `body` tells how its body goes, if it has one.
-    pub fn of(head: Parts, body: Option<Rc<Progress>>) -> Self {
+    pub fn of(head: &'a mut Parts, body: Option<&'a Progress>) -> Self {
         Self { head, body }
     }
 
     /// Its head.
     pub fn head(&self) -> &Parts {
-        &self.head
+        self.head
     }
 
     /// Its fields, for another credential.
@@ -35,14 +33,9 @@ impl Replay {
         &mut self.head.headers
     }
 
-    /// Its fields, when it is not sent again.
-    pub fn into_headers(self) -> HeaderMap {
-        self.head.headers
-    }
-
     /// How its body goes, if it has one.
-    pub fn progress(&self) -> Option<&Progress> {
-        self.body.as_deref()
+    pub fn progress(&self) -> Option<&'a Progress> {
+        self.body
     }
 
     /// The body for sending it again after it got no answer, if that is allowed.
@@ -57,7 +50,7 @@ impl Replay {
 
     /// The body for sending it again; nothing if it was not kept whole.
     pub fn again(&mut self) -> Option<Upload> {
-        let body = match &self.body {
+        let body = match self.body {
             None => Upload::Empty,
             Some(progress) => Upload::again(progress.kept()?),
         };

@@ -3,14 +3,12 @@
 //! Invariant: hop-by-hop names never cross, in either direction; what they asked for is told to whoever re-creates it.
 //! One pass over what is there decides everything: asking the map for each name that might be in it costs a hash each.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, LOCATION, PROXY_AUTHENTICATE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::ForwardError;
 use crate::inject::Managed;
+use crate::sieve::Sieve;
 
 /// What the fields of a message asked for before they were taken out.
 #[derive(Debug, Default)]
@@ -84,7 +82,7 @@ pub fn strip_request(
 /// Takes out what concerned the upstream's connection, and names that never come back: an upstream that echoes its
 /// request must not show the credential.
 pub fn strip_response(headers: &mut HeaderMap, hidden: &[HeaderName]) -> Asked {
-    strip(headers, |name| hidden.contains(name))
+    strip(headers, |name| hidden.iter().any(|hidden| name == hidden.as_str()))
 }
 
 /// What a name is to a proxy.
@@ -113,45 +111,66 @@ impl Role {
     }
 }
 
-/// Most names are ruled out by their length.
-fn role(name: &HeaderName) -> Role {
-    match name.as_str().len() {
-        2 if *name == TE => Role::Te,
-        3 if *name == VIA => Role::Via,
-        6 if *name == COOKIE => Role::Cookie,
-        6 if *name == EXPECT => Role::Expect,
-        7 if *name == TRAILER => Role::Trailer,
-        7 if *name == UPGRADE => Role::Upgrade,
-        8 if *name == LOCATION => Role::Location,
-        10 if *name == CONNECTION => Role::Connection,
-        10 if name.as_str() == "keep-alive" => Role::HopByHop,
-        14 if *name == CONTENT_LENGTH => Role::Length,
+/// The names that have a role.
+const CONCERNS: Sieve = Sieve::of(&[
+    "te",
+    "via",
+    "cookie",
+    "expect",
+    "trailer",
+    "upgrade",
+    "location",
+    "connection",
+    "keep-alive",
+    "content-length",
+    "content_length",
+    "http2-settings",
+    "proxy-connection",
+    "transfer-encoding",
+    "transfer_encoding",
+    "proxy-authenticate",
+]);
+
+fn role(name: &str) -> Role {
+    if !CONCERNS.may_hold(name) {
+        return Role::EndToEnd;
+    }
+    match name {
+        "te" => Role::Te,
+        "via" => Role::Via,
+        "cookie" => Role::Cookie,
+        "expect" => Role::Expect,
+        "trailer" => Role::Trailer,
+        "upgrade" => Role::Upgrade,
+        "location" => Role::Location,
+        "connection" => Role::Connection,
+        "content-length" => Role::Length,
+        "transfer-encoding" => Role::Coding,
         // Names with `_` are what a CGI-like backend reads as the field that frames the message.
-        14 if matches!(name.as_str(), "http2-settings" | "content_length") => Role::HopByHop,
-        16 if name.as_str() == "proxy-connection" => Role::HopByHop,
-        17 if *name == TRANSFER_ENCODING => Role::Coding,
-        17 if name.as_str() == "transfer_encoding" => Role::HopByHop,
-        18 if *name == PROXY_AUTHENTICATE => Role::HopByHop,
+        "keep-alive" | "http2-settings" | "content_length" | "proxy-connection" | "transfer_encoding"
+        | "proxy-authenticate" => Role::HopByHop,
         _ => Role::EndToEnd,
     }
 }
 
 /// What concerns one connection only (RFC 9110 §7.6.1).
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    let role = role(name);
+    let role = role(name.as_str());
     !role.passes() && role != Role::Expect
 }
 
 /// Takes out hop-by-hop names, what `Connection` names, and `others`.
-fn strip(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) -> Asked {
+fn strip(headers: &mut HeaderMap, others: impl Fn(&str) -> bool) -> Asked {
     let mut asked = Asked::default();
     let (mut connection, mut upgrade) = (false, false);
     // Vectors that stay empty do not allocate; nearly every message has at most a `Connection`.
     let mut gone: Vec<HeaderName> = Vec::new();
     for name in headers.keys() {
-        match role(name) {
+        let text = name.as_str();
+        let role = role(text);
+        match role {
             Role::EndToEnd => {
-                if others(name) {
+                if others(text) {
                     gone.push(name.clone());
                 }
                 continue;
@@ -171,7 +190,7 @@ fn strip(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) -> Asked
             Role::Coding => asked.coding = Coding::of(headers),
             Role::HopByHop => {}
         }
-        if !role(name).passes() {
+        if !role.passes() {
             gone.push(name.clone());
         }
     }
@@ -189,15 +208,19 @@ fn strip(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) -> Asked
 
 /// Takes `Connection` out, and notes what it names.
 fn take_connection(headers: &mut HeaderMap, gone: &mut Vec<HeaderName>) {
-    if let http::header::Entry::Occupied(entry) = headers.entry(CONNECTION) {
-        let simple = |line: &HeaderValue| matches!(line.as_bytes(), b"keep-alive" | b"close");
-        if entry.iter().all(simple) {
-            entry.remove_entry_mult();
-            return;
-        }
+    if headers.len() > headers.keys_len() {
+        // It may have several lines.
+        gone.extend(headers.get_all(CONNECTION).iter().flat_map(named));
     }
-    gone.extend(named_by_connection(headers));
-    gone.push(CONNECTION);
+    match headers.remove(CONNECTION) {
+        Some(line) if !is_simple(&line) => gone.extend(named(&line)),
+        _ => {}
+    }
+}
+
+/// Whether a `Connection` line says only whether the connection is kept, as nearly all do.
+pub(super) fn is_simple(line: &HeaderValue) -> bool {
+    matches!(line.as_bytes(), b"keep-alive" | b"close")
 }
 
 /// The members of a field that is a list, over all its lines.
@@ -218,9 +241,12 @@ fn only_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// The fields that `Connection` names, but for what routes, frames and traces the message; `close` and `keep-alive` are none.
-fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    members(headers, &CONNECTION)
+/// The fields that a line of `Connection` names, but for what routes, frames and traces the message; `close` and
+/// `keep-alive` are none.
+fn named(line: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    line.as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
         .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != VIA)
@@ -251,17 +277,17 @@ pub fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// The names of [`is_forwarding`].
+const FORWARDING: Sieve = Sieve::of(&["forwarded", "x-real-ip"]).and_beginning("x-forwarded-");
+
 /// Headers in which a caller says who it is or asks for: nobody behind us may believe them.
-pub(super) fn is_forwarding(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
+pub(super) fn is_forwarding(name: &str) -> bool {
     // A CGI-like backend takes `_` for `-`.
-    let begins = |prefix: &[u8]| {
+    let begins = |prefix: &str| {
+        let pairs = || name.bytes().zip(prefix.bytes());
         name.len() >= prefix.len()
-            && name.iter().zip(prefix).all(|(byte, want)| byte == want || (*byte == b'_' && *want == b'-'))
+            && pairs().all(|(byte, want)| byte == want || (byte == b'_' && want == b'-'))
     };
-    match name.first() {
-        Some(b'f') => name == b"forwarded",
-        Some(b'x') => begins(b"x-forwarded-") || (name.len() == 9 && begins(b"x-real-ip")),
-        _ => false,
-    }
+    FORWARDING.may_hold(name)
+        && (name == "forwarded" || begins("x-forwarded-") || (name.len() == 9 && begins("x-real-ip")))
 }

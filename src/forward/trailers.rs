@@ -49,7 +49,7 @@ impl TrailerRule {
         }
         match self {
             Self::Request(managed, access) => {
-                !managed.takes(name) && !access.as_ref().is_some_and(|access| is_twin(name, access))
+                !managed.takes(name.as_str()) && !access.as_ref().is_some_and(|access| is_twin(name, access))
             }
             Self::Answer(hidden) => !hidden.iter().any(|hidden| is_twin(name, hidden)),
         }
@@ -90,7 +90,7 @@ fn is_forbidden(name: &HeaderName) -> bool {
     ];
     let text = name.as_str();
     is_hop_by_hop(name)
-        || is_forwarding(name)
+        || is_forwarding(name.as_str())
         || HEAD_ONLY.contains(name)
         || is_twin(name, &http::header::AUTHORIZATION)
         || is_twin(name, &http::header::PROXY_AUTHORIZATION)

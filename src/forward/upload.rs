@@ -25,9 +25,10 @@ use super::trailers::TrailerRule;
 const PIECE: usize = 64;
 
 /// A request body as it goes upstream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Upload {
     /// No body.
+    #[default]
     Empty,
     /// No body, in a request that gives no length: over HTTP/2 none is made up for it.
     Bare,

@@ -3,8 +3,9 @@
 use std::net::Ipv6Addr;
 
 use http::header::HOST;
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Version};
 
 use super::Refusal;
 
@@ -53,8 +54,8 @@ impl Host {
     /// Exactly one valid host. In HTTP/1 the authority of an absolute target replaces the header (RFC 9112 §3.2.2), which
     /// must be there all the same, but for HTTP/1.0. In HTTP/2 `:authority` is the host, a header beside it must say the
     /// same, and without it the header counts (RFC 9113 §8.3.1).
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Refusal> {
-        let mut sent = request.headers().get_all(HOST).iter();
+    pub(super) fn of(request: &Parts) -> Result<Self, Refusal> {
+        let mut sent = request.headers.get_all(HOST).iter();
         let (first, second) = (sent.next(), sent.next());
         if second.is_some() {
             return Err(Refusal::HostInvalid);
@@ -64,8 +65,8 @@ impl Host {
             Some(value) => Some((value, length(value.as_bytes())?)),
             None => None,
         };
-        let version = request.version();
-        let Some(authority) = request.uri().authority() else {
+        let version = request.version;
+        let Some(authority) = request.uri.authority() else {
             return match header {
                 Some((value, name)) => Ok(Self { sent: Sent::Header(value.clone()), name }),
                 None if version < Version::HTTP_11 => Ok(Self { sent: Sent::Nowhere, name: 0 }),
@@ -76,7 +77,7 @@ impl Host {
         let agrees = match header {
             _ if version < Version::HTTP_2 => {
                 // Whoever asks us for https:// in clear text meant somebody else (RFC 9110 §7.4).
-                request.uri().scheme() == Some(&Scheme::HTTP)
+                request.uri.scheme() == Some(&Scheme::HTTP)
                     && (header.is_some() || version < Version::HTTP_11)
             }
             Some((value, _)) => value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()),

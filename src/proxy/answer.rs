@@ -21,6 +21,11 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// A text of ours.
+    pub fn own(text: Bytes) -> Self {
+        Self::Own(Some(text).filter(|text| !text.is_empty()))
+    }
+
     pub(super) fn upstream(body: Download, in_flight: InFlight) -> Self {
         Self::Upstream(body, in_flight)
     }

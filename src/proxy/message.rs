@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::uri::Uri;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
+use super::Answer;
 use super::route::{Route, RouteHost, Served};
-use super::{Answer, refusal};
 use crate::config::route::On401;
 use crate::credential::Credential;
 use crate::error::ProxyError;
@@ -25,11 +27,11 @@ use crate::forward::upload::{Progress, Upload, UploadRules};
 use crate::guard::{Guard, Host, Refusal};
 use crate::metrics::InFlight;
 
-/// A request as it leaves, but for its credential.
+/// What goes with the head of a request.
 pub(super) struct Outgoing {
-    pub(super) request: Request<Upload>,
-    /// How its body goes, if it has one.
-    pub(super) upload: Option<Rc<Progress>>,
+    pub(super) body: Upload,
+    /// How the body goes, if there is one.
+    pub(super) progress: Option<Rc<Progress>>,
     /// The protocol that it offers to switch to.
     pub(super) offer: Option<Offer>,
 }
@@ -51,82 +53,85 @@ pub(super) struct Context<'a> {
     pub(super) ticker: &'a Rc<Ticker>,
 }
 
-/// The request as it will leave, but for its credential.
+/// Makes of a request's head what will leave, but for its credential; the target that came is put aside.
 pub(super) fn outgoing(
     terms: &Terms<'_>,
     route: &Route,
-    request: Request<Incoming>,
+    head: &mut Parts,
+    body: &mut Option<Incoming>,
     host: &Host,
-    trace: &mut refusal::Asked,
+    came: &mut Option<Uri>,
 ) -> Result<Outgoing, ProxyError> {
-    let (mut parts, body) = request.into_parts();
-    let uri = route.rule.apply(&parts.uri);
-    *trace = refusal::Asked::new(parts.method.clone(), std::mem::take(&mut parts.uri));
-    parts.uri = uri.ok_or(ProxyError::NoRoute)?;
-    let received = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    let body = body.take().ok_or(ProxyError::Internal)?;
+    let target = route.rule.apply(&head.uri).ok_or(ProxyError::NoRoute)?;
+    *came = Some(std::mem::replace(&mut head.uri, target));
+    let received = std::mem::replace(&mut head.version, Version::HTTP_11);
     if terms.body_limit > 0 && body.size_hint().lower() > terms.body_limit {
         return Err(Refusal::BodyTooLarge.into());
     }
+    let headers = &mut head.headers;
     let access = terms.guard.access_header();
-    let asked = strip::strip_request(&mut parts.headers, &terms.served.managed, access);
+    let asked = strip::strip_request(headers, &terms.served.managed, access);
     if let Some(via) = &terms.served.via {
-        if asked.via && via.is_in(&parts.headers) {
+        if asked.via && via.is_in(headers) {
             return Err(Refusal::Loop.into());
         }
-        via.append(&mut parts.headers, received);
+        via.append(headers, received);
     }
     if asked.cookie && received == Version::HTTP_2 {
-        strip::join_cookies(&mut parts.headers);
+        strip::join_cookies(headers);
     }
-    set_host(&mut parts.headers, &route.host, host);
+    set_host(headers, &route.host, host);
+    if asked.trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if body.is_end_stream() {
+        let offered = asked.upgrade.filter(|_| received == Version::HTTP_11);
+        let offer = offered.and_then(|protocol| Offer::allowed(protocol, &route.upgrades));
+        if let Some(offer) = &offer {
+            offer.put(headers);
+        }
+        return Ok(Outgoing { body: Upload::Empty, progress: None, offer });
+    }
+    let (body, progress) = upload(terms, route, headers, (body, received), &asked);
+    Ok(Outgoing { body, progress, offer: None })
+}
+
+/// The body of a request, and what its head must say of it: what the caller said to us, hop by hop, is said again.
+fn upload(
+    terms: &Terms<'_>,
+    route: &Route,
+    headers: &mut HeaderMap,
+    (body, received): (Incoming, Version),
+    asked: &Asked,
+) -> (Upload, Option<Rc<Progress>>) {
+    let access = terms.guard.access_header();
     let trailers = may_trail(&body, received)
         .then(|| TrailerRule::Request(terms.served.managed.clone(), access.cloned()));
+    if let Some(trailer) = trailers.as_ref().and_then(|rule| rule.announce(&asked.announced)) {
+        headers.insert(TRAILER, trailer);
+    }
     let keep = match (&route.credential, route.on_401) {
         (Credential::Shared(_), On401::Replay) => route.replay_buffer,
         // A stream may be refused when its body is gone already.
         _ if route.upstream.may_speak_http2() => route.replay_buffer,
         _ => 0,
     };
-    let rules = UploadRules { keep, limit: terms.body_limit, trailers: trailers.clone() };
-    let (body, upload) = Upload::of(body, rules, terms.ticker);
-    body.announce(&mut parts.headers);
-    let mut request = Request::from_parts(parts, body);
-    let offer = recreate(route, &mut request, asked, received, trailers.as_ref());
-    Ok(Outgoing { request, upload, offer })
+    let rules = UploadRules { keep, limit: terms.body_limit, trailers };
+    let (mut body, progress) = Upload::of(body, rules, terms.ticker);
+    body.announce(headers);
+    // hyper's server says 100 by itself, over HTTP/1.1, when the body is first asked for.
+    if asked.continues && received == Version::HTTP_11 {
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        body.hold(Gate::default());
+    }
+    (body, progress)
 }
 
 /// A body has trailers only where nothing tells its length, or in HTTP/2.
 fn may_trail(body: &impl Body, version: Version) -> bool {
     !body.is_end_stream() && (version == Version::HTTP_2 || body.size_hint().exact().is_none())
-}
-
-/// Asks the upstream itself for what the caller asked us for, hop by hop.
-fn recreate(
-    route: &Route,
-    request: &mut Request<Upload>,
-    asked: Asked,
-    received: Version,
-    trailers: Option<&TrailerRule>,
-) -> Option<Offer> {
-    let bare = matches!(request.body(), Upload::Empty);
-    if let Some(trailer) = trailers.and_then(|rule| rule.announce(&asked.announced)) {
-        request.headers_mut().insert(TRAILER, trailer);
-    }
-    if asked.trailers {
-        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
-    }
-    // hyper's server says 100 by itself, over HTTP/1.1, when the body is first asked for.
-    if asked.continues && !bare && received == Version::HTTP_11 {
-        request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
-        request.body_mut().hold(Gate::default());
-    }
-    let offered = asked.upgrade.filter(|_| bare && received == Version::HTTP_11);
-    let offer = offered.and_then(|protocol| Offer::allowed(protocol, &route.upgrades));
-    if let Some(offer) = &offer {
-        offer.put(request.headers_mut());
-    }
-    offer
 }
 
 fn set_host(headers: &mut HeaderMap, rule: &RouteHost, host: &Host) {

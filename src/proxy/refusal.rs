@@ -13,28 +13,14 @@ pub(super) fn id() -> String {
 /// How much of a path is logged.
 const PATH: usize = 200;
 
-/// What was asked for; kept until it is clear whether there is anything to log.
-#[derive(Default)]
-pub(super) struct Asked {
-    method: Method,
+/// What was asked for.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
     /// Its query is never logged.
-    target: Uri,
+    pub(super) target: &'a Uri,
 }
 
-impl Asked {
-    pub(super) fn new(method: Method, target: Uri) -> Self {
-        Self { method, target }
-    }
-
-    /// Clones reference counts.
-    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
-        Self { method: request.method().clone(), target: request.uri().clone() }
-    }
-
-    pub(super) fn method(&self) -> &Method {
-        &self.method
-    }
-
+impl Asked<'_> {
     fn path(&self) -> &str {
         let path = self.target.path();
         // An ASCII path nearly always; one that is not is cut between two characters.
@@ -44,9 +30,9 @@ impl Asked {
 }
 
 /// One line a refusal: whose fault it is decides its level.
-pub(super) fn log(error: &ProxyError, route: Option<&str>, asked: &Asked, caller: &Caller, id: &str) {
+pub(super) fn log(error: &ProxyError, route: Option<&str>, asked: &Asked<'_>, caller: &Caller, id: &str) {
     let (reason, peer) = (error.reason(), caller.peer.map(|peer| peer.to_string()));
-    let (method, path) = (&asked.method, asked.path());
+    let (method, path) = (asked.method, asked.path());
     if let ProxyError::Refused(Refusal::HostNotAllowed(host)) = error {
         tracing::info!(reason, request_id = id, %method, path, peer, "refused; to serve this Host add `hosts: [{host:?}]` below `proxy:`");
         return;

@@ -3,17 +3,20 @@
 //! Invariant: hyper is taken away from a connection only when everything it was given is read or handed back, and
 //! everything it had to write is written.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::HttpService;
 use hyper_util::rt::TokioIo;
 
 use super::Handler;
-use super::request::{PerRequest, Shared};
+use super::request::{self, Shared};
 use super::state::{Order, Phase};
 use super::watched::Watched;
 use super::wire::Wire;
@@ -68,7 +71,7 @@ pub(super) struct Left {
 pub(super) async fn serve<H: Handler>(wire: Wire, http: &http1::Builder, shared: &Rc<Shared<H>>) -> Left {
     let watched = &shared.watched;
     watched.set_at_rest(false);
-    let connection = http.serve_connection(TokioIo::new(wire), PerRequest(Rc::clone(shared)));
+    let connection = http.serve_connection(TokioIo::new(wire), request::service(Rc::clone(shared)));
     let mut serving = Serving { connection, watched, told: false };
     let end = poll_fn(|context| serving.poll(context)).await;
     watched.set_at_rest(true);
@@ -76,14 +79,18 @@ pub(super) async fn serve<H: Handler>(wire: Wire, http: &http1::Builder, shared:
     Left { end, wire: parts.io.into_inner(), unread: parts.read_buf }
 }
 
-struct Serving<'a, H: Handler> {
-    connection: http1::Connection<TokioIo<Wire>, PerRequest<H>>,
+struct Serving<'a, S: HttpService<Incoming>> {
+    connection: http1::Connection<TokioIo<Wire>, S>,
     watched: &'a Watched,
     /// hyper knows that it is to end.
     told: bool,
 }
 
-impl<H: Handler> Serving<'_, H> {
+impl<B, S> Serving<'_, S>
+where
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+    S: HttpService<Incoming, ResBody = B, Future: Unpin, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+{
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         let order = self.watched.order(context.waker());
         if order == Order::Close {

@@ -13,7 +13,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 
 use super::Handler;
-use super::request::{PerRequest, Shared};
+use super::request::{self, Shared};
 use super::state::Order;
 use super::wire::Wire;
 use crate::config::server::Limits;
@@ -68,7 +68,7 @@ pub(super) async fn serve<H: Handler>(
 ) -> Result<(), hyper::Error> {
     wire.is_http2();
     let watched = &shared.watched;
-    let mut connection = pin!(http.serve_connection(TokioIo::new(wire), PerRequest(Rc::clone(shared))));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(wire), request::service(Rc::clone(shared))));
     let mut told = false;
     poll_fn(|context| {
         let order = watched.order(context.waker());

@@ -1,5 +1,6 @@
 //! One request of a connection: handed to the handler, counted as busy, its panic caught.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +13,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 
 use super::state::Protocol;
 use super::watched::{Busy, Watched};
@@ -27,20 +28,25 @@ pub(super) struct Shared<H> {
     pub(super) watched: Rc<Watched>,
 }
 
+/// hyper's word for an answer.
+type Said<H> = Result<Response<Answering<<H as Handler>::Body>>, Infallible>;
+
 /// A connection's requests.
-pub(super) struct PerRequest<H>(pub(super) Rc<Shared<H>>);
-
-impl<H: Handler> Service<Request<Incoming>> for PerRequest<H> {
-    type Response = Response<Answering<H::Body>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>>>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let shared = Rc::clone(&self.0);
+pub(super) fn service<H: Handler>(
+    shared: Rc<Shared<H>>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Answering<H::Body>>,
+    Error = Infallible,
+    Future = impl Future<Output = Said<H>> + Unpin,
+> + Unpin {
+    let home = Rc::new(Cell::new(None));
+    service_fn(move |request: Request<Incoming>| {
+        let shared = Rc::clone(&shared);
         let busy = shared.watched.start(!request.body().is_end_stream());
         let chunked = request.version() == Version::HTTP_11 && request.body().size_hint().exact().is_none();
         let ambiguous = shared.watched.forget_head(chunked);
-        Box::pin(async move {
+        InPlace::new(&home, async move {
             let response = if ambiguous {
                 shared.ambiguous()
             } else {
@@ -50,6 +56,47 @@ impl<H: Handler> Service<Request<Incoming>> for PerRequest<H> {
             shared.watched.begin();
             Ok(response.map(|body| Answering::new(body, busy)))
         })
+    })
+}
+
+/// A place for a future that is too large to be moved about.
+type Place<F> = Pin<Box<Option<F>>>;
+
+/// Where it waits for the next one.
+type Home<F> = Rc<Cell<Option<Place<F>>>>;
+
+/// A request on its way, in a place that the next request of the connection uses again.
+struct InPlace<F> {
+    place: Option<Place<F>>,
+    home: Home<F>,
+}
+
+impl<F> InPlace<F> {
+    fn new(home: &Home<F>, future: F) -> Self {
+        let mut place = home.take().unwrap_or_else(|| Box::pin(None));
+        place.set(Some(future));
+        Self { place: Some(place), home: Rc::clone(home) }
+    }
+}
+
+impl<F: Future> Future for InPlace<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match self.place.as_mut().and_then(|place| place.as_mut().as_pin_mut()) {
+            Some(future) => future.poll(context),
+            // There is one as long as this is not dropped.
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for InPlace<F> {
+    fn drop(&mut self) {
+        if let Some(mut place) = self.place.take() {
+            place.set(None);
+            self.home.set(Some(place));
+        }
     }
 }
 

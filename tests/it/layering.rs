@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The top-level modules by level: a module may use modules of lower levels only. One line a level, from the bottom.
 const LEVELS: &[&[&str]] = &[
-    &["secret", "clock", "metrics", "telemetry", "readiness", "shutdown"],
+    &["secret", "clock", "sieve", "metrics", "telemetry", "readiness", "shutdown"],
     &["config"],
     &["tls"],
     &["token"],

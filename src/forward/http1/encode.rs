@@ -67,7 +67,7 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Parts, framing: &Framing) {
             }
             _ => {}
         }
-        line(out, name, value.as_bytes());
+        line(out, text, value.as_bytes());
     }
     write_framing(out, framing, framed, Place::AtEnd);
     out.extend_from_slice(b"\r\n");
@@ -107,13 +107,13 @@ pub(super) fn chunk_size(out: &mut Vec<u8>, length: usize) {
 pub(super) fn last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>, announced: &[HeaderName]) {
     out.extend_from_slice(LAST_CHUNK);
     for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| announced.contains(name)) {
-        line(out, name, value.as_bytes());
+        line(out, name.as_str(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }
 
-fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    out.extend_from_slice(name.as_str().as_bytes());
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");

@@ -39,10 +39,10 @@ pub struct Failure {
 pub async fn send(
     mut connection: Box<Connection>,
     request: &Parts,
-    upload: Upload,
+    upload: &mut Upload,
     limits: Limits,
 ) -> Result<Response<Body>, Failure> {
-    let mut writer = Writer::new(connection.buffers.take_write(), request, upload);
+    let mut writer = Writer::new(connection.buffers.take_write(), request, std::mem::take(upload));
     let mut reader = Reader {
         asked: if request.method == Method::HEAD { Asked::Head } else { Asked::Other },
         limits,

@@ -144,8 +144,9 @@ impl Places {
             let value = if value == value_end { Bytes::new() } else { bytes.slice(value..value_end) };
             let value = HeaderValue::from_maybe_shared(value);
             let value = value.map_err(|_| ForwardError::Invalid("a field value".to_owned()))?;
-            notes.field(&name, &value);
-            headers.append(name, value);
+            if notes.field(&name, &value) == Fate::Passed {
+                headers.append(name, value);
+            }
         }
         Ok(notes)
     }
@@ -154,30 +155,57 @@ impl Places {
 /// What a head's fields say about its body and its connection, noticed as they pass.
 #[derive(Default)]
 struct Notes {
-    lengths: bool,
+    lengths: Announced,
     codings: usize,
     chunked: bool,
     close: bool,
     keep_alive: bool,
 }
 
+/// What all `Content-Length` lines and their members say.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Announced {
+    #[default]
+    Nothing,
+    Length(u64),
+    /// Different lengths, or none at all (RFC 9112 §6.3).
+    Nonsense,
+}
+
+/// What becomes of a field.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Passed,
+    /// Its whole meaning is noted.
+    Taken,
+}
+
 impl Notes {
-    fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
+    fn field(&mut self, name: &HeaderName, value: &HeaderValue) -> Fate {
         // Most names are ruled out by their length.
         match name.as_str().len() {
-            14 if *name == CONTENT_LENGTH => self.lengths = true,
+            14 if *name == CONTENT_LENGTH => self.lengths.add(value.as_bytes()),
             17 if *name == TRANSFER_ENCODING => {
                 self.codings += 1;
                 self.chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
             }
             10 if *name == CONNECTION => {
-                for option in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                let options = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                let mut others = false;
+                for option in options {
+                    match option {
+                        close if close.eq_ignore_ascii_case(b"close") => self.close = true,
+                        keep if keep.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                        _ => others = true,
+                    }
+                }
+                if !others {
+                    return Fate::Taken;
                 }
             }
             _ => {}
         }
+        Fate::Passed
     }
 
     /// Where the body ends (RFC 9112 §6.3), and whether the connection is of use after that.
@@ -185,7 +213,7 @@ impl Notes {
         let old = response.version() == Version::HTTP_10;
         let ends = self.close || (old && !self.keep_alive);
         // With both a coding and a length, one of them is a lie: not used again (RFC 9112 §6.3).
-        let keep = !ends && (self.codings == 0 || !self.lengths);
+        let keep = !ends && (self.codings == 0 || self.lengths == Announced::Nothing);
         let status = response.status();
         let bare = asked == Asked::Head
             || status.is_informational()
@@ -199,36 +227,36 @@ impl Notes {
             }
             return Ok((Length::Chunked, keep));
         }
-        if self.lengths {
-            return Ok((Length::Exact(length(response.headers())?), keep));
+        match self.lengths {
+            Announced::Nothing => Ok((Length::Close, false)),
+            Announced::Length(length) if length <= LONGEST => Ok((Length::Exact(length), keep)),
+            _ => Err(ForwardError::Invalid("a Content-Length".to_owned())),
         }
-        Ok((Length::Close, false))
     }
 }
 
-/// The length that all lines and members agree on (RFC 9112 §6.3).
-fn length(headers: &HeaderMap) -> Result<u64, ForwardError> {
-    let invalid = || ForwardError::Invalid("a Content-Length".to_owned());
-    let lines = headers.get_all(CONTENT_LENGTH).iter();
-    let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let mut agreed = None;
-    for member in members.map(<[u8]>::trim_ascii) {
-        if member.is_empty() {
-            return Err(invalid());
-        }
-        let mut length = 0_u64;
-        for byte in member {
-            if !byte.is_ascii_digit() {
-                return Err(invalid());
-            }
-            let digit = u64::from(byte - b'0');
-            length = length.checked_mul(10).and_then(|n| n.checked_add(digit)).ok_or_else(invalid)?;
-        }
-        if agreed.replace(length).is_some_and(|before| before != length) {
-            return Err(invalid());
+impl Announced {
+    /// One line more, which may be a list.
+    fn add(&mut self, line: &[u8]) {
+        for member in line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            *self = match (*self, number(member)) {
+                (Self::Nothing, Some(length)) => Self::Length(length),
+                (Self::Length(before), Some(length)) if before == length => Self::Length(length),
+                _ => Self::Nonsense,
+            };
         }
     }
-    agreed.filter(|length| *length <= LONGEST).ok_or_else(invalid)
+}
+
+/// Digits, and nothing else.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

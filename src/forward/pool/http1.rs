@@ -45,7 +45,7 @@ impl Pool {
         self: &Rc<Self>,
         upstream: &Upstream,
         request: &Parts,
-        upload: Upload,
+        upload: &mut Upload,
         reuse: Reuse,
     ) -> Result<Exchange, SendError> {
         let kept = if reuse == Reuse::Kept { self.take(upstream.id) } else { None };
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     fn take(&self, upstream: u64) -> Option<Box<Connection>> {
-        let now = Instant::now();
+        let now = self.seen.get();
         let mut peers = self.peers.borrow_mut();
         let idle = &mut peers.get_mut(&upstream)?.idle;
         loop {
@@ -81,12 +81,13 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for the next exchange, if it is good for one.
+    /// Keeps a connection for the next exchange, if it is good for one. It counts as idle from the last moment that
+    /// anybody asked the clock for, which is at most a second ago: too early does no harm.
     pub(super) fn keep(&self, upstream: u64, connection: Box<Connection>) {
         // Without an entry the upstream is gone, after a reload.
         let mut peers = self.peers.borrow_mut();
         let Some(peer) = peers.get_mut(&upstream) else { return };
-        let now = Instant::now();
+        let now = self.seen.get();
         let idle = Idle::new(connection, now);
         if idle.is_young(now) && peer.idle.len() < peer.config.size {
             peer.idle.push(idle);

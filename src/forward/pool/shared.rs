@@ -63,7 +63,7 @@ impl Pool {
                 self.dialled(upstream).await.map_err(SendError::unconnected)?;
                 line = Line::New;
                 if upstream.target().protocol() == Protocol::Http1 {
-                    return self.send_http1(upstream, head, upload, reuse).await;
+                    return self.send_http1(upstream, head, &mut upload, reuse).await;
                 }
                 continue;
             };

@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, Version};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -135,8 +136,8 @@ async fn perform(mut pipe: DuplexStream, play: Play) -> Vec<u8> {
 async fn own(pipe: DuplexStream, request: Request<Upload>) -> Got {
     let connection =
         Connection::new(Transport::Pipe(pipe), &Rc::new(Buffers::default()), Lifetime::default());
-    let (head, upload) = request.into_parts();
-    let Ok(sent) = timeout(20 * SILENCE, http1::send(connection, &head, upload, LIMITS)).await else {
+    let (head, mut upload) = request.into_parts();
+    let Ok(sent) = timeout(20 * SILENCE, http1::send(connection, &head, &mut upload, LIMITS)).await else {
         return Got::Refused(Class::Silent);
     };
     match sent {
@@ -212,6 +213,14 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(response: &mut Response<B>) -> W
     }
 }
 
+/// Without the lines that only say whether the connection is kept: ours takes them for itself.
 fn fields(map: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    map.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+    let is_kept =
+        |option: &[u8]| option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive");
+    let taken = |name: &HeaderName, value: &HeaderValue| {
+        *name == CONNECTION
+            && value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).all(is_kept)
+    };
+    let passed = map.iter().filter(|(name, value)| !taken(name, value));
+    passed.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }

@@ -30,7 +30,7 @@ async fn answered(answer: String) -> (Response<Body>, DuplexStream) {
     let (near, mut far) = tokio::io::duplex(1024);
     let connection =
         Connection::new(Transport::Pipe(near), &Rc::new(Buffers::default()), Lifetime::default());
-    let upload = Upload::again(Kept::of(vec![Bytes::from(vec![b'u'; LARGE]); 2]));
+    let mut upload = Upload::again(Kept::of(vec![Bytes::from(vec![b'u'; LARGE]); 2]));
     let head = Request::post("/").header("host", "h").body(()).unwrap().into_parts().0;
     let limits = Limits { bytes: 1000, fields: 10 };
     let upstream = async {
@@ -39,7 +39,7 @@ async fn answered(answer: String) -> (Response<Body>, DuplexStream) {
         far.write_all(answer.as_bytes()).await.unwrap();
         far
     };
-    let (sent, far) = tokio::join!(http1::send(connection, &head, upload, limits), upstream);
+    let (sent, far) = tokio::join!(http1::send(connection, &head, &mut upload, limits), upstream);
     (sent.unwrap(), far)
 }
 
@@ -116,7 +116,7 @@ fn a_connection_that_closes_before_a_byte_is_told_from_one_that_had_begun() {
             far.write_all(said.as_bytes()).await.unwrap();
             drop(far);
             let limits = Limits { bytes: 1000, fields: 10 };
-            let failure = http1::send(connection, &head, Upload::Empty, limits).await.unwrap_err();
+            let failure = http1::send(connection, &head, &mut Upload::Empty, limits).await.unwrap_err();
             assert_eq!(failure.unanswered, unanswered, "{said:?}: {failure:?}");
         }
     });
