@@ -6,6 +6,7 @@
 pub mod body;
 pub mod dial;
 pub mod expect;
+pub mod frames;
 pub mod http1;
 pub mod location;
 pub mod pool;

@@ -167,7 +167,7 @@ impl Guard {
         }
         let host = self.check_host(request)?;
         if host.is_line(line) {
-            *caller.known.borrow_mut() = Some(host.clone());
+            *caller.known.borrow_mut() = Some(host.detached());
         }
         Ok(host)
     }

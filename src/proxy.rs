@@ -168,6 +168,9 @@ impl Proxy {
         if upgrade::is_switch(&exchange.response) {
             return switch(route, exchange, outgoing.offer, &host, (inbound.tunnel, in_flight));
         }
+        if let Some(upload) = outgoing.progress.as_ref().filter(|upload| !upload.is_done()) {
+            inbound.tunnel.set_upload(upload);
+        }
         let context =
             Context { host: &host, version, upload: outgoing.progress, until, ticker: &self.ticker };
         Ok(message::incoming(route, exchange, context, in_flight)?)

@@ -7,7 +7,6 @@ pub mod acceptor;
 mod connection;
 pub mod descriptors;
 mod farewell;
-mod frames;
 mod framing;
 mod http1;
 mod http2;

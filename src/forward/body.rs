@@ -13,7 +13,7 @@ use super::ForwardError;
 use super::pool::{AnswerBody, AnswerFault, Ticket};
 use super::ticker::{Alarm, Ticker};
 use super::trailers::TrailerRule;
-use super::upload::Progress;
+use super::upload::{Progress, Rest};
 
 /// A body that is cut off: the caller sees that it is incomplete.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,9 @@ impl Download {
         if let Some(upload) = self.upload.as_ref().filter(|upload| !upload.is_done()) {
             upload.answer_is_over();
         }
+        let (idle, until) = (self.rules.idle, self.rules.until);
+        let rest = || Rest { upload: self.upload.clone(), idle, until };
+        self.body.limit_rest(rest, self.alarm.ticker());
         if let Some(ticket) = self.ticket.take() {
             ticket.give_back(&mut self.body);
         }

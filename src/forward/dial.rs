@@ -159,7 +159,7 @@ impl Target {
     pub(super) async fn dial(&self) -> Result<(Transport, Protocol), ForwardError> {
         let tcp = connect::connect(&self.host, self.port).await?;
         let Some(tls) = &self.tls else {
-            return Ok((Transport::Plain(tcp), self.protocol()));
+            return Ok((Transport::plain(tcp), self.protocol()));
         };
         let stream = self.secure(tcp, &tls.config, &tls.name).await?;
         let chosen = stream.get_ref().1.alpn_protocol();
@@ -172,21 +172,21 @@ impl Target {
             _ => Protocol::Http1,
         };
         self.learned.store(if protocol == Protocol::Http2 { 2 } else { 1 }, Ordering::Relaxed);
-        Ok((Transport::Tls(Box::new(stream)), protocol))
+        Ok((Transport::tls(stream), protocol))
     }
 
     /// A new connection for HTTP/1.1, whatever else is spoken there.
     pub(super) async fn dial_http1(&self) -> Result<Transport, ForwardError> {
         let tcp = connect::connect(&self.host, self.port).await?;
         match &self.tls {
-            None => Ok(Transport::Plain(tcp)),
+            None => Ok(Transport::plain(tcp)),
             Some(tls) => {
                 let stream = self.secure(tcp, &tls.http1, &tls.name).await;
                 if stream.is_err() {
                     // It may speak HTTP/2 only by now.
                     self.learned.store(0, Ordering::Relaxed);
                 }
-                Ok(Transport::Tls(Box::new(stream?)))
+                Ok(Transport::tls(stream?))
             }
         }
     }

@@ -22,6 +22,7 @@ use super::upload::Upload;
 use crate::config::route::PoolConfig;
 
 mod answer;
+mod counted;
 mod failure;
 mod head;
 mod http1;

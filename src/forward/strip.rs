@@ -67,16 +67,14 @@ impl Coding {
 }
 
 /// Takes out what must not go upstream: hop-by-hop names and what `Connection` names, the caller's word on who it is
-/// (`Forwarded` and its kin), managed headers with their look-alikes, and the key of the listener's access rule.
+/// (`Forwarded` and its kin), managed headers and the key of the listener's access rule, both with their look-alikes.
 pub fn strip_request(
     headers: &mut HeaderMap,
     managed: &Managed,
     access_header: Option<&HeaderName>,
 ) -> Asked {
-    if let Some(name) = access_header {
-        headers.remove(name);
-    }
-    strip(headers, |name| managed.takes(name) || is_forwarding(name))
+    let opens = |name: &str| access_header.is_some_and(|access| is_twin(name, access.as_str()));
+    strip(headers, |name| managed.takes(name) || is_forwarding(name) || opens(name))
 }
 
 /// Takes out what concerned the upstream's connection, and names that never come back: an upstream that echoes its
@@ -151,6 +149,12 @@ fn role(name: &str) -> Role {
         | "proxy-authenticate" => Role::HopByHop,
         _ => Role::EndToEnd,
     }
+}
+
+/// Whether it is this name, or one that a CGI-like backend would read as it.
+pub(super) fn is_twin(name: &str, other: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() == other.len() && name.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 /// What concerns one connection only (RFC 9110 §7.6.1).

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::strip::{is_forwarding, is_hop_by_hop};
+use super::strip::{is_forwarding, is_hop_by_hop, is_twin};
 use crate::inject::Managed;
 
 /// Which trailers of a message pass.
@@ -49,18 +49,12 @@ impl TrailerRule {
         }
         match self {
             Self::Request(managed, access) => {
-                !managed.takes(name.as_str()) && !access.as_ref().is_some_and(|access| is_twin(name, access))
+                !managed.takes(name.as_str())
+                    && !access.as_ref().is_some_and(|access| is_twin(name.as_str(), access.as_str()))
             }
-            Self::Answer(hidden) => !hidden.iter().any(|hidden| is_twin(name, hidden)),
+            Self::Answer(hidden) => !hidden.iter().any(|hidden| is_twin(name.as_str(), hidden.as_str())),
         }
     }
-}
-
-/// Whether it is this name, or one that a CGI-like backend would read as it.
-fn is_twin(name: &HeaderName, other: &HeaderName) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    let (name, other) = (name.as_str(), other.as_str());
-    name.len() == other.len() && name.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 /// Names that mean something only in a head.
@@ -92,8 +86,8 @@ fn is_forbidden(name: &HeaderName) -> bool {
     is_hop_by_hop(name)
         || is_forwarding(name.as_str())
         || HEAD_ONLY.contains(name)
-        || is_twin(name, &http::header::AUTHORIZATION)
-        || is_twin(name, &http::header::PROXY_AUTHORIZATION)
+        || is_twin(name.as_str(), http::header::AUTHORIZATION.as_str())
+        || is_twin(name.as_str(), http::header::PROXY_AUTHORIZATION.as_str())
         || text.starts_with("content-")
         || text.starts_with("if-")
         || text.starts_with("sec-")

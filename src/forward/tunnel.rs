@@ -6,9 +6,12 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::upload::Progress;
 
 /// Bytes both ways.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -31,18 +34,31 @@ impl fmt::Debug for Tunnel {
     }
 }
 
-/// Where the request path leaves a tunnel for the connection that its 101 goes out on.
+/// Where the request path leaves what goes on behind an answer, for the connection that it goes out on.
 #[derive(Debug, Default)]
-pub struct TunnelSlot(RefCell<Option<Tunnel>>);
+pub struct TunnelSlot {
+    tunnel: RefCell<Option<Tunnel>>,
+    upload: RefCell<Weak<Progress>>,
+}
 
 impl TunnelSlot {
     /// Makes the connection a tunnel after the answer that is about to be given, which must be a 101.
     pub fn set(&self, tunnel: Tunnel) {
-        *self.0.borrow_mut() = Some(tunnel);
+        *self.tunnel.borrow_mut() = Some(tunnel);
     }
 
     /// The tunnel, once.
     pub fn take(&self) -> Option<Tunnel> {
-        self.0.borrow_mut().take()
+        self.tunnel.borrow_mut().take()
+    }
+
+    /// The answer that is about to be given has come before the end of its request.
+    pub fn set_upload(&self, upload: &Rc<Progress>) {
+        *self.upload.borrow_mut() = Rc::downgrade(upload);
+    }
+
+    /// The rest of that request, once.
+    pub fn take_upload(&self) -> Weak<Progress> {
+        self.upload.take()
     }
 }

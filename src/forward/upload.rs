@@ -4,25 +4,27 @@
 //! longer, or that was not read to its end, is not kept at all. One that is too large, or ends too early, never ends
 //! upstream: what arrives there is no complete request.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 use super::expect::Gate;
 use super::ticker::Ticker;
 use super::trailers::TrailerRule;
 
-/// What keeping a piece of a body costs at least, in bytes: many tiny ones must not cost many times their size.
-const PIECE: usize = 64;
+mod kept;
+mod progress;
+mod rest;
+
+pub use kept::Kept;
+pub use progress::Progress;
+pub use rest::Rest;
 
 /// A request body as it goes upstream.
 #[derive(Debug, Default)]
@@ -36,13 +38,6 @@ pub enum Upload {
     Stream(Incoming, Rc<Progress>, Option<Box<Gate>>),
     /// One that was kept, sent again.
     Kept(Box<Kept>),
-}
-
-/// A body that was kept whole.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    chunks: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
 }
 
 /// Why an upload was broken off; the connection it went out on ends with it.
@@ -70,58 +65,13 @@ pub struct UploadRules {
     pub trailers: Option<TrailerRule>,
 }
 
-/// What the sender of a body tells those who wait for an answer.
-#[derive(Debug)]
-pub struct Progress {
-    kept: RefCell<Keep>,
-    /// The whole body has been handed to the connection.
-    done: Cell<bool>,
-    /// It ended too early: the caller is gone.
-    broken: Cell<bool>,
-    /// How many bytes may still come.
-    left: Cell<u64>,
-    too_large: Cell<bool>,
-    trailers: Option<TrailerRule>,
-    /// The answer is over, and whoever waits for more of a body that goes up on a stream of many is to be woken.
-    answered: Cell<bool>,
-    /// It goes up on one stream of many, which stays open as long as it does.
-    multiplexed: Cell<bool>,
-    held: RefCell<Option<Waker>>,
-    ticker: Rc<Ticker>,
-    /// The connection asked for more and the caller has not sent it yet.
-    waits_for_caller: Cell<bool>,
-    last: Cell<Instant>,
-}
-
-/// The chunks so far, while there is room for them.
-#[derive(Debug)]
-enum Keep {
-    Room(Kept, usize),
-    Nothing,
-}
-
 impl Upload {
     /// A caller's body under these rules.
     pub fn of(body: Incoming, rules: UploadRules, ticker: &Rc<Ticker>) -> (Self, Option<Rc<Progress>>) {
         if body.is_end_stream() {
             return (Self::Empty, None);
         }
-        let fits = rules.keep > 0 && body.size_hint().lower() <= rules.keep as u64;
-        let kept = if fits { Keep::Room(Kept::default(), rules.keep) } else { Keep::Nothing };
-        let progress = Rc::new(Progress {
-            kept: RefCell::new(kept),
-            done: Cell::new(false),
-            broken: Cell::new(false),
-            left: Cell::new(if rules.limit == 0 { u64::MAX } else { rules.limit }),
-            too_large: Cell::new(false),
-            trailers: rules.trailers,
-            answered: Cell::new(false),
-            multiplexed: Cell::new(false),
-            held: RefCell::default(),
-            waits_for_caller: Cell::new(false),
-            last: Cell::new(ticker.now()),
-            ticker: Rc::clone(ticker),
-        });
+        let progress = Rc::new(Progress::new(rules, body.size_hint().lower(), ticker));
         (Self::Stream(body, Rc::clone(&progress), None), Some(progress))
     }
 
@@ -153,7 +103,7 @@ impl Upload {
     /// has answered early may still read what comes.
     pub fn multiplex(&self) {
         if let Self::Stream(_, progress, _) = self {
-            progress.multiplexed.set(true);
+            progress.multiplex();
         }
     }
 
@@ -169,85 +119,6 @@ impl Upload {
 impl UploadError {
     fn not_wanted() -> Self {
         Self::NotWanted(h2::Reason::NO_ERROR.into())
-    }
-}
-
-impl Progress {
-    /// Whether the whole body has been handed over.
-    pub fn is_done(&self) -> bool {
-        self.done.get()
-    }
-
-    /// Whether the caller went away before the end.
-    pub fn is_broken(&self) -> bool {
-        self.broken.get()
-    }
-
-    /// Whether it was broken off because it is larger than it may be.
-    pub fn is_too_large(&self) -> bool {
-        self.too_large.get()
-    }
-
-    /// The answer is over: a body that the upstream did not wait for is given up, and its connection with it.
-    pub fn answer_is_over(&self) {
-        self.answered.set(true);
-        if let Some(held) = self.held.take() {
-            held.wake();
-        }
-    }
-
-    /// Whether it is the caller who keeps the upload waiting.
-    pub fn waits_for_caller(&self) -> bool {
-        self.waits_for_caller.get()
-    }
-
-    /// When the upload last moved, by its worker's clock.
-    pub fn last(&self) -> Instant {
-        self.last.get()
-    }
-
-    /// The whole body, if it was kept whole; its chunks are shared, not copied.
-    pub fn kept(&self) -> Option<Kept> {
-        match &*self.kept.borrow() {
-            Keep::Room(kept, _) if self.done.get() => Some(kept.clone()),
-            _ => None,
-        }
-    }
-
-    fn arrived(&self, chunk: &Bytes) -> Result<(), UploadError> {
-        self.last.set(self.ticker.now());
-        let Some(left) = self.left.get().checked_sub(chunk.len() as u64) else {
-            self.too_large.set(true);
-            return Err(UploadError::TooLarge);
-        };
-        self.left.set(left);
-        let mut keep = self.kept.borrow_mut();
-        if let Keep::Room(kept, room) = &mut *keep {
-            match room.checked_sub(chunk.len().max(PIECE)) {
-                Some(left) => {
-                    *room = left;
-                    kept.chunks.push_back(chunk.clone());
-                }
-                None => *keep = Keep::Nothing,
-            }
-        }
-        Ok(())
-    }
-
-    /// Trailers end a body; what may pass of them is kept with it.
-    fn trailed(&self, trailers: HeaderMap) -> Option<HeaderMap> {
-        self.ended();
-        let trailers = self.trailers.as_ref()?.filter(trailers)?;
-        if let Keep::Room(kept, _) = &mut *self.kept.borrow_mut() {
-            kept.trailers = Some(trailers.clone());
-        }
-        Some(trailers)
-    }
-
-    fn ended(&self) {
-        self.last.set(self.ticker.now());
-        self.done.set(true);
-        self.waits_for_caller.set(false);
     }
 }
 
@@ -275,7 +146,7 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty | Self::Bare => true,
-            Self::Kept(kept) => kept.chunks.is_empty() && kept.trailers.is_none(),
+            Self::Kept(kept) => kept.is_over(),
             Self::Stream(body, ..) => body.is_end_stream(),
         }
     }
@@ -290,42 +161,22 @@ impl Body for Upload {
     }
 }
 
-impl Kept {
-    /// These chunks.
-    #[cfg(test)]
-    pub(super) fn of(chunks: Vec<Bytes>) -> Self {
-        Self { chunks: chunks.into(), trailers: None }
-    }
-
-    fn next(&mut self) -> Option<Frame<Bytes>> {
-        let chunk = self.chunks.pop_front().map(Frame::data);
-        chunk.or_else(|| self.trailers.take().map(Frame::trailers))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.chunks.iter().map(|chunk| chunk.len() as u64).sum())
-    }
-}
-
 fn poll_stream(
     body: &mut Incoming,
     progress: &Progress,
     context: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-    if progress.answered.get() && progress.multiplexed.get() {
+    if progress.is_given_up() {
         return Poll::Ready(Some(Err(UploadError::not_wanted())));
     }
     let frame = match Pin::new(&mut *body).poll_frame(context) {
         Poll::Pending => {
-            progress.waits_for_caller.set(true);
-            if progress.multiplexed.get() {
-                *progress.held.borrow_mut() = Some(context.waker().clone());
-            }
+            progress.waits(context.waker());
             return Poll::Pending;
         }
         Poll::Ready(frame) => frame,
     };
-    progress.waits_for_caller.set(false);
+    progress.moves();
     Poll::Ready(match frame {
         Some(Ok(frame)) => match frame.into_data() {
             Ok(chunk) => {

@@ -43,6 +43,20 @@ impl Host {
         }
     }
 
+    /// The same in bytes of its own: what outlives its request must not keep the buffer alive that the request was read
+    /// into.
+    pub(super) fn detached(&self) -> Self {
+        let sent = match &self.sent {
+            Sent::Nowhere => Sent::Nowhere,
+            // Bytes that were a header's value and an authority before.
+            Sent::Header(value) => {
+                HeaderValue::from_bytes(value.as_bytes()).map_or(Sent::Nowhere, Sent::Header)
+            }
+            Sent::Target(authority) => authority.as_str().parse().map_or(Sent::Nowhere, Sent::Target),
+        };
+        Self { sent, name: self.name }
+    }
+
     /// Whether it is what this Host line says, and nothing else said it.
     pub(super) fn is_line(&self, line: Option<&HeaderValue>) -> bool {
         match (&self.sent, line) {
@@ -125,7 +139,22 @@ fn is_name_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    #[test]
+    fn a_detached_host_says_the_same_and_keeps_nothing_of_its_request() {
+        let read = Bytes::from(b"localhost:4080".to_vec());
+        let value = HeaderValue::from_maybe_shared(read.clone()).unwrap();
+        let host = Host { sent: Sent::Header(value), name: 9 };
+        let detached = host.detached();
+        assert_eq!(detached, host);
+        drop(host);
+        assert!(read.is_unique());
+        let target = Host { sent: Sent::Target("crm.example:80".parse().unwrap()), name: 11 };
+        assert_eq!(target.detached(), target);
+    }
 
     #[test]
     fn names_end_before_the_port_and_the_last_dot() {

@@ -10,15 +10,13 @@
 //! Invariant: while nothing is being asked a connection costs its socket and this small future; what is needed to answer
 //! is made when bytes arrive and boxed, so that the future stays small.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
 use hyper::server::conn::{http1, http2};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::http1::{End, Left};
 use super::http2::PREFACE;
@@ -53,67 +51,57 @@ impl Protocols {
 }
 
 /// Serves a connection until it ends, or is told to end.
-pub(super) async fn run<H: Handler>(
+///
+/// No `async fn`: that would keep room for its arguments beside what is made of them, for as long as the connection lives.
+pub(super) fn run<H: Handler>(
     accepted: Accepted,
     protocols: Rc<Protocols>,
     handler: Rc<H>,
     watched: Rc<Watched>,
-) {
+) -> impl Future<Output = ()> {
     let Accepted { stream, caller, guard, slot, load } = accepted;
-    let mut wire = Wire::new(stream, Rc::clone(&watched));
-    let shared =
-        Rc::new(Shared { origin: Origin::new(guard, caller), handler, watched: Rc::clone(&watched) });
-    let mut bytes = BytesMut::new();
+    let wire = Wire::new(stream, Rc::clone(&watched));
+    let shared = Rc::new(Shared { origin: Origin::new(guard, caller), handler, watched });
+    let mut serving = Some(wire);
     let mut first = true;
-    loop {
-        if !wire.has_ahead() {
-            match poll_fn(|context| poll_bytes(&mut wire, &watched, &mut bytes, first, context)).await {
-                true => wire.put_back(std::mem::take(&mut bytes).freeze()),
-                false => break,
+    async move {
+        while let Some(wire) = &mut serving {
+            if !wire.has_ahead() && !poll_fn(|context| poll_bytes(wire, first, context)).await {
+                break;
             }
+            let http2 = std::mem::take(&mut first) && wire.starts_with(PREFACE);
+            let Some(wire) = serving.take() else { break };
+            // Boxed: this future would always have room for it.
+            serving = match http2 {
+                true => Box::pin(speak_http2(wire, &protocols, &shared)).await,
+                false => Box::pin(speak_http1(wire, &protocols, &shared)).await,
+            };
         }
-        let http2 = std::mem::take(&mut first) && wire.starts_with(PREFACE);
-        // Boxed: this future would always have room for it.
-        let left = match http2 {
-            true => Box::pin(speak_http2(wire, &protocols, &shared)).await,
-            false => Box::pin(speak_http1(wire, &protocols, &shared)).await,
-        };
-        match left {
-            Some(rested) => wire = rested,
-            None => break,
+        if let Some(cause) = shared.watched.cause() {
+            slot.closed(cause);
         }
+        drop((slot, load));
     }
-    if let Some(cause) = watched.cause() {
-        slot.closed(cause);
-    }
-    drop((slot, load));
 }
 
 /// Waits for bytes; at first, for so many that it is clear which protocol they are. False is the end.
-fn poll_bytes(
-    wire: &mut Wire,
-    watched: &Watched,
-    bytes: &mut BytesMut,
-    first: bool,
-    context: &mut Context<'_>,
-) -> Poll<bool> {
-    let order = watched.order(context.waker());
-    watched.rested();
+fn poll_bytes(wire: &mut Wire, first: bool, context: &mut Context<'_>) -> Poll<bool> {
+    let order = wire.watched().order(context.waker());
+    wire.watched().rested();
     if order == Order::Close {
         return Poll::Ready(false);
     }
     loop {
         let mut some = [const { MaybeUninit::uninit() }; FIRST_READ];
         let mut some = ReadBuf::uninit(&mut some);
-        match Pin::new(&mut *wire).poll_read(context, &mut some) {
+        match wire.poll_arrived(context, &mut some) {
             Poll::Pending if order == Order::Drain => return Poll::Ready(false),
             polled => match ready!(polled) {
-                Ok(()) if !some.filled().is_empty() => bytes.extend_from_slice(some.filled()),
+                Ok(()) if !some.filled().is_empty() => wire.put_behind(some.filled()),
                 _ => return Poll::Ready(false),
             },
         }
-        let undecided = bytes.len() < PREFACE.len() && PREFACE.starts_with(bytes);
-        if !(first && undecided) {
+        if !(first && wire.may_begin(PREFACE)) {
             return Poll::Ready(true);
         }
     }

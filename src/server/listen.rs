@@ -165,20 +165,24 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// The same for whatever stream it is.
+macro_rules! each {
+    ($stream:expr, $io:ident => $result:expr) => {
+        match $stream {
+            Stream::Tcp($io) => $result,
+            Stream::Unix($io) => $result,
+        }
+    };
+}
+
 impl Stream {
     /// How many of the bytes that have arrived there are, one at most; they stay where they are. Zero is the end.
     pub(super) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
-            let ready = match self {
-                Self::Tcp(stream) => stream.poll_read_ready(context),
-                Self::Unix(stream) => stream.poll_read_ready(context),
-            };
+            let ready = each!(self, stream => stream.poll_read_ready(context));
             std::task::ready!(ready)?;
             let peek = || SockRef::from(self).peek(&mut [const { MaybeUninit::uninit() }; 1]);
-            let peeked = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::READABLE, peek),
-                Self::Unix(stream) => stream.try_io(Interest::READABLE, peek),
-            };
+            let peeked = each!(self, stream => stream.try_io(Interest::READABLE, peek));
             match peeked {
                 // The readiness was stale: wait for the next.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -207,10 +211,7 @@ impl Stream {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
+        each!(self, stream => stream.as_fd())
     }
 }
 
@@ -220,40 +221,25 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(context))
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
-        }
+        each!(self, stream => stream.is_write_vectored())
     }
 
     fn poll_write_vectored(
@@ -261,10 +247,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(context, slices))
     }
 }
 

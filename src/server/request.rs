@@ -54,6 +54,9 @@ pub(super) fn service<H: Handler>(
                 poll_fn(|context| shared.poll(handling.as_mut(), context)).await
             };
             shared.watched.begin();
+            if shared.watched.had_body() {
+                shared.watched.goes_on(shared.origin.tunnel.take_upload());
+            }
             Ok(response.map(|body| Answering::new(body, busy)))
         })
     })

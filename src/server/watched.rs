@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::framing;
 use super::state::{Cause, Order, Phase, Protocol};
+use crate::forward::upload::Progress;
 
 /// Without end.
 pub(super) const NEVER: u32 = u32::MAX;
@@ -39,6 +40,8 @@ pub(super) struct Watched {
     open: Cell<u32>,
     /// The newest request had a body.
     body: Cell<bool>,
+    /// The rest of the newest request, where its answer has come first.
+    upload: RefCell<Weak<Progress>>,
     /// The newest request's answer has begun.
     pub(super) begun: Cell<bool>,
     /// The caller sends no more, but may still read.
@@ -110,6 +113,7 @@ impl Watched {
             tunnel: Cell::new(NEVER),
             open: Cell::new(0),
             body: Cell::new(false),
+            upload: RefCell::default(),
             begun: Cell::new(false),
             half_closed: Cell::new(false),
             unflushed: Cell::new(false),
@@ -126,8 +130,9 @@ impl Watched {
     /// Bytes have arrived. On HTTP/2 that says little: a caller can send PING for ever.
     pub(super) fn received(&self) {
         match self.phase.get() {
-            Phase::Fresh | Phase::Idle if self.protocol.get() == Protocol::Http1 => self.enter(Phase::Head),
             Phase::Tunnel => self.since.set(self.now()),
+            Phase::Idle if self.still_uploads() => self.since.set(self.now()),
+            Phase::Fresh | Phase::Idle if self.protocol.get() == Protocol::Http1 => self.enter(Phase::Head),
             _ => {}
         }
     }
@@ -188,6 +193,7 @@ impl Watched {
         }
         if at_rest {
             self.head.take();
+            self.upload.take();
         }
     }
 
@@ -229,6 +235,16 @@ impl Watched {
     /// Whether the newest request had a body, which may not have been read to its end.
     pub(super) fn had_body(&self) -> bool {
         self.body.get()
+    }
+
+    /// What may still come of the newest request's body when its answer is over.
+    pub(super) fn goes_on(&self, upload: Weak<Progress>) {
+        self.upload.replace(upload);
+    }
+
+    /// Whether bytes that arrive between two answers belong to the body of the last request, and not to the next head.
+    pub(super) fn still_uploads(&self) -> bool {
+        self.body.get() && self.upload.borrow().upgrade().is_some_and(|upload| !upload.is_done())
     }
 
     /// The newest request's answer begins.
@@ -290,6 +306,7 @@ impl Watched {
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self.phase.get(), Phase::Fresh | Phase::Idle | Phase::Head | Phase::Linger)
             && self.order.get() != Order::Close
+            && !self.still_uploads()
     }
 
     /// Whether only the farewell of HTTP/2 is left.
@@ -317,7 +334,7 @@ impl Watched {
 
     /// Only the socket is to be kept, if that is possible.
     pub(super) fn rest(&self) {
-        let can = self.protocol.get() == Protocol::Http1 && self.stuck.get().is_none();
+        let can = self.protocol.get() == Protocol::Http1 && !self.is_stuck() && !self.still_uploads();
         if can && !self.at_rest.get() && self.order.get() == Order::Serve {
             self.give(Order::Rest);
         }

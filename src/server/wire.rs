@@ -8,64 +8,95 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::FrameScan;
+use super::http2::PREFACE;
 use super::listen::Stream;
 use super::state::{Phase, Protocol};
 use super::watched::Watched;
+use crate::forward::frames::{FrameScan, Frames};
 
 /// A connection's bytes.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
     watched: Rc<Watched>,
-    /// To be read before anything else.
-    ahead: Bytes,
+    /// Boxed: a connection at rest has nothing aside.
+    aside: Option<Box<Aside>>,
     protocol: Protocol,
-    frames: Option<Box<FrameScan>>,
-    /// What hyper wanted to answer to a head that it could not read.
-    refused: Vec<u8>,
     /// hyper waits for bytes, and so notices by itself when the caller is gone.
     reading: bool,
     /// Bytes have arrived that hyper does not take at the moment.
     waiting: bool,
 }
 
+/// What a wire keeps beside its socket, where there is anything.
+#[derive(Debug, Default)]
+struct Aside {
+    /// To be read before anything else.
+    ahead: Bytes,
+    /// What hyper wanted to answer to a head that it could not read.
+    refused: Vec<u8>,
+    /// HTTP/2 only.
+    frames: Option<FrameScan>,
+}
+
+impl Aside {
+    fn is_empty(&self) -> bool {
+        self.ahead.is_empty() && self.refused.is_empty() && self.frames.is_none()
+    }
+}
+
 impl Wire {
     pub(super) fn new(stream: Stream, watched: Rc<Watched>) -> Self {
-        Self {
-            stream,
-            watched,
-            ahead: Bytes::new(),
-            protocol: Protocol::Http1,
-            frames: None,
-            refused: Vec::new(),
-            reading: false,
-            waiting: false,
-        }
+        Self { stream, watched, aside: None, protocol: Protocol::Http1, reading: false, waiting: false }
+    }
+
+    pub(super) fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    fn ahead(&self) -> &[u8] {
+        self.aside.as_ref().map_or(&[], |aside| &aside.ahead)
     }
 
     /// These bytes are read next.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.ahead = bytes;
+        if !bytes.is_empty() {
+            self.aside().ahead = bytes;
+        }
+    }
+
+    /// These bytes are read after what was put back.
+    pub(super) fn put_behind(&mut self, bytes: &[u8]) {
+        let all = if self.has_ahead() { [self.ahead(), bytes].concat() } else { bytes.to_vec() };
+        self.put_back(all.into());
     }
 
     /// Whether something was put back.
     pub(super) fn has_ahead(&self) -> bool {
-        !self.ahead.is_empty()
+        !self.ahead().is_empty()
     }
 
     /// Whether what was put back begins like this.
     pub(super) fn starts_with(&self, beginning: &[u8]) -> bool {
-        self.ahead.starts_with(beginning)
+        self.ahead().starts_with(beginning)
+    }
+
+    /// Whether what was put back could be the first part of this.
+    pub(super) fn may_begin(&self, whole: &[u8]) -> bool {
+        self.ahead().len() < whole.len() && whole.starts_with(self.ahead())
     }
 
     /// From now on HTTP/2 is spoken, whose heads no one else reads.
     pub(super) fn is_http2(&mut self) {
         self.protocol = Protocol::Http2;
-        self.frames = Some(Box::default());
+        self.aside().frames = Some(FrameScan::behind(PREFACE.len()));
         self.watched.is_http2();
     }
 
@@ -76,7 +107,39 @@ impl Wire {
 
     /// hyper's own answer to a head that it could not read, which has not been sent; empty if there was none.
     pub(super) fn take_refused(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.refused)
+        self.aside.as_mut().map(|aside| std::mem::take(&mut aside.refused)).unwrap_or_default()
+    }
+
+    /// Reads what was put back.
+    fn read_ahead(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let ahead = &mut self.aside().ahead;
+        let taken = ahead.split_to(ahead.len().min(buffer.remaining()));
+        buffer.put_slice(&taken);
+        if self.aside.as_ref().is_some_and(|aside| aside.is_empty()) {
+            self.aside = None;
+        }
+        self.count_frames(&taken)
+    }
+
+    /// Reads what arrives, past what was put back.
+    pub(super) fn poll_arrived(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        (self.reading, self.waiting) = (read.is_pending(), false);
+        ready!(read)?;
+        let arrived = &buffer.filled()[before..];
+        if arrived.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.watched.received();
+        if self.watched.phase() == Phase::Head {
+            self.watched.keep_head(arrived);
+        }
+        Poll::Ready(self.count_frames(arrived))
     }
 
     /// Keeps what hyper writes by itself: between answers that is only its answer to a head that it cannot read. While
@@ -86,14 +149,17 @@ impl Wire {
             && self.watched.is_between_answers()
             && matches!(self.watched.phase(), Phase::Fresh | Phase::Idle | Phase::Head);
         if own {
-            self.refused.extend_from_slice(bytes);
+            self.aside().refused.extend_from_slice(bytes);
         }
         own
     }
 
     /// An error, if the caller sends too many frames that ask for nothing.
     fn count_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let count = self.frames.as_mut().map_or(0, |frames| frames.feed(bytes));
+        let frames = self.aside.as_mut().and_then(|aside| aside.frames.as_mut());
+        let Some(frames) = frames else { return Ok(()) };
+        let Frames { noise, resets, .. } = frames.feed(bytes);
+        let count = noise + resets;
         if count > 0 && self.watched.is_flooded_by(count) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -131,25 +197,10 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        if !this.ahead.is_empty() {
-            let length = this.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&this.ahead[..length]);
-            this.ahead.advance(length);
-            return Poll::Ready(this.count_frames(&buffer.filled()[before..]));
+        if this.has_ahead() {
+            return Poll::Ready(this.read_ahead(buffer));
         }
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        (this.reading, this.waiting) = (read.is_pending(), false);
-        ready!(read)?;
-        let arrived = &buffer.filled()[before..];
-        if arrived.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        this.watched.received();
-        if this.watched.phase() == Phase::Head {
-            this.watched.keep_head(arrived);
-        }
-        Poll::Ready(this.count_frames(arrived))
+        this.poll_arrived(context, buffer)
     }
 }
 

@@ -4,6 +4,8 @@
 //! measured; the first request of a generation may allocate, the ones after it must not.
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report")]
 
+mod rest;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

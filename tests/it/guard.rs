@@ -156,8 +156,9 @@ fn an_access_header_is_asked_for_and_never_forwarded() {
         assert!(!answer.reason().is_empty());
     }
     assert_eq!(rig.upstream.count(), 0);
-    assert_eq!(rig.call("GET", "/", &[("X-Key", &key)], b"").status, 200);
-    assert!(rig.upstream.last().header("x-key").is_none());
+    // A CGI-like backend reads the second as the first.
+    assert_eq!(rig.call("GET", "/", &[("X-Key", &key), ("X_Key", &key)], b"").status, 200);
+    assert!(!String::from_utf8_lossy(&rig.upstream.last().head.raw).contains(&key));
 }
 
 #[test]

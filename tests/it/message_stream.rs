@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::patience::{eventually, eventually_within, patience};
+use crate::support::process::resident;
 use crate::support::reply::{Reply, Step};
 use crate::support::rig::Rig;
 use crate::support::server::Pace;
@@ -54,13 +55,6 @@ fn an_early_answer_is_read_whatever_the_upstream_does_next() {
         }
         assert_eq!(rig.get("/").status, 200, "{shown}");
     }
-}
-
-/// Resident memory of a process in KiB.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 const STREAMS: usize = 20;

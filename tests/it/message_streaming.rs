@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::http2::{Http2Upstream, Manners};
 use crate::support::patience::{eventually, patience};
+use crate::support::process::resident;
 use crate::support::rig::Rig;
 use crate::support::setup::Setup;
 use crate::support::streams::{Pieces, pieces};
@@ -102,13 +103,6 @@ fn streams_go_both_ways_at_once_and_survive_long_silence() {
     });
     eventually("nothing is left", || rig.metric("sidepass_requests_in_flight", &[]) == 0.0);
     drop(rig);
-}
-
-/// What the program holds for itself, in KiB.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 // G 17 (B36) over HTTP/2

@@ -13,7 +13,8 @@ use crate::forward::ForwardError;
 /// A peer that is gone without a word is noticed within a minute, even on a connection that only waits.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// How long the kernel may retransmit before a connection counts as dead.
+/// How long the kernel may retransmit before a connection counts as dead. It takes a full window for the same, however
+/// alive the other side is.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -31,6 +32,14 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ForwardE
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
     Ok(stream)
+}
+
+/// The other side may leave a window full for as long as it likes.
+pub(super) fn allow_pauses(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_user_timeout(None);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
 }
 
 /// The addresses of a host, in the order in which to try them.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::connection::Connection;
 use super::decode::{Decoded, Decoder};
@@ -23,6 +23,8 @@ use super::upgraded::Upgraded;
 use super::writer::Writer;
 use super::{BodyFault, Limits};
 use crate::forward::ForwardError;
+use crate::forward::ticker::Ticker;
+use crate::forward::upload::Rest;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -48,7 +50,9 @@ enum Line {
 struct Busy {
     shared: Rc<Shared>,
     /// Ends with the answer that nobody reads any more; not with one that is over.
-    task: Option<AbortHandle>,
+    task: Option<JoinHandle<()>>,
+    /// What holds for the request when the answer is over.
+    rest: Option<(Rest, Rc<Ticker>)>,
 }
 
 struct Shared {
@@ -87,6 +91,13 @@ impl Body {
                 }
             }
             Line::Gone => {}
+        }
+    }
+
+    /// The answer is over: what holds from here on for a request that is still on its way.
+    pub fn limit_rest(&mut self, rest: impl FnOnce() -> Rest, ticker: &Rc<Ticker>) {
+        if let Line::Shared(busy) = &mut self.line {
+            busy.rest = Some((rest(), Rc::clone(ticker)));
         }
     }
 
@@ -136,14 +147,27 @@ impl Busy {
                 reader.wake();
             }
         });
-        Self { shared, task: Some(task.abort_handle()) }
+        Self { shared, task: Some(task), rest: None }
     }
 
-    /// The connection, if the request is through; otherwise it goes on, and then the connection is closed.
+    /// The connection, if the request is through. Otherwise, where the answer is over, the request goes on as long as its
+    /// timeouts let it, and then the connection is closed.
     fn end(mut self) -> Option<Box<Connection>> {
-        self.task = None;
         let through = matches!(&*self.shared.outcome.borrow(), Some(Ok(())));
-        if through { self.shared.connection.take() } else { None }
+        if through {
+            return self.shared.connection.take();
+        }
+        let (mut task, (rest, ticker)) = self.task.take().zip(self.rest.take())?;
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                _ = &mut task => {}
+                () = rest.runs_out(&ticker) => {
+                    tracing::debug!("an upload whose answer was over has been given up");
+                    task.abort();
+                }
+            }
+        });
+        None
     }
 
     fn poll(

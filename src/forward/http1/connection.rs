@@ -41,7 +41,8 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that has carried nothing yet. In a box of its own: it is handed on with each exchange.
-    pub fn new(io: Transport, buffers: &Rc<Buffers>, lifetime: Lifetime) -> Box<Self> {
+    pub fn new(mut io: Transport, buffers: &Rc<Buffers>, lifetime: Lifetime) -> Box<Self> {
+        io.allow_pauses();
         Box::new(Self { io, buffer: BytesMut::new(), buffers: Rc::clone(buffers), step: SMALL, lifetime })
     }
 

@@ -1,6 +1,7 @@
 //! The body of an answer, whatever protocol it came over.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::forward::http1::{self, BodyFault, Upgraded};
+use crate::forward::ticker::Ticker;
+use crate::forward::upload::Rest;
 
 /// The body of an answer. Dropped before its end, it takes its connection (or stream) with it.
 #[derive(Debug)]
@@ -30,6 +33,14 @@ pub enum AnswerFault {
 }
 
 impl AnswerBody {
+    /// The answer is over: what holds from here on for a request that is still on its way. Over HTTP/2 it ends with its
+    /// answer.
+    pub fn limit_rest(&mut self, rest: impl FnOnce() -> Rest, ticker: &Rc<Ticker>) {
+        if let Self::Http1(body) = self {
+            body.limit_rest(rest, ticker);
+        }
+    }
+
     /// The connection after a 101; nothing if there can be none.
     pub fn into_upgraded(self) -> Option<Upgraded> {
         match self {

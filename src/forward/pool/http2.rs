@@ -20,6 +20,7 @@ use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
+use super::counted::{Allowance, Counted};
 use super::failure::of_hyper;
 use super::{HeadLimits, dies, idle_limit};
 use crate::config::route::PoolConfig;
@@ -51,6 +52,7 @@ const UNSETTLED: usize = usize::MAX - 1;
 pub(super) struct Http2 {
     sender: RefCell<SendRequest<Upload>>,
     driver: Rc<Driver>,
+    allowance: Allowance,
     born: Instant,
     dies: Option<Instant>,
     idle: Option<Duration>,
@@ -74,6 +76,7 @@ impl Http2 {
         config: &PoolConfig,
     ) -> Result<Rc<Self>, ForwardError> {
         let signal = Rc::new(Signal::default());
+        let allowance = Allowance::default();
         let mut http = Builder::new(Local(Rc::clone(&signal)));
         http.timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -84,8 +87,10 @@ impl Http2 {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true);
-        let (sender, connection) =
-            http.handshake(TokioIo::new(transport)).await.map_err(|error| of_hyper(&error))?;
+        let (sender, connection) = http
+            .handshake(TokioIo::new(Counted::new(transport, &allowance)))
+            .await
+            .map_err(|error| of_hyper(&error))?;
         let driver = Rc::new(Driver::new(connection, signal));
         tokio::task::spawn_local(Rc::clone(&driver).run());
         driver.settled().await?;
@@ -93,6 +98,7 @@ impl Http2 {
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
             driver,
+            allowance,
             born: now,
             dies: dies(config),
             idle: idle_limit(config),
@@ -124,6 +130,7 @@ impl Http2 {
         let streams = self.streams.get();
         (streams < limit).then(|| {
             self.streams.set(streams + 1);
+            self.allowance.open();
             Stream(Rc::clone(self))
         })
     }
@@ -156,13 +163,13 @@ impl Drop for Stream {
 
 /// The task of a connection, and what others want to know of it.
 struct Driver {
-    connection: RefCell<Option<Connection<TokioIo<Transport>, Upload, Local>>>,
+    connection: RefCell<Option<Connection<TokioIo<Counted>, Upload, Local>>>,
     failure: RefCell<Option<ForwardError>>,
     signal: Rc<Signal>,
 }
 
 impl Driver {
-    fn new(connection: Connection<TokioIo<Transport>, Upload, Local>, signal: Rc<Signal>) -> Self {
+    fn new(connection: Connection<TokioIo<Counted>, Upload, Local>, signal: Rc<Signal>) -> Self {
         Self { connection: RefCell::new(Some(connection)), failure: RefCell::new(None), signal }
     }
 

@@ -135,7 +135,7 @@ async fn perform(mut pipe: DuplexStream, play: Play) -> Vec<u8> {
 
 async fn own(pipe: DuplexStream, request: Request<Upload>) -> Got {
     let connection =
-        Connection::new(Transport::Pipe(pipe), &Rc::new(Buffers::default()), Lifetime::default());
+        Connection::new(Transport::pipe(pipe), &Rc::new(Buffers::default()), Lifetime::default());
     let (head, mut upload) = request.into_parts();
     let Ok(sent) = timeout(20 * SILENCE, http1::send(connection, &head, &mut upload, LIMITS)).await else {
         return Got::Refused(Class::Silent);

@@ -29,7 +29,7 @@ fn run(test: impl Future<Output = ()>) {
 async fn answered(answer: String) -> (Response<Body>, DuplexStream) {
     let (near, mut far) = tokio::io::duplex(1024);
     let connection =
-        Connection::new(Transport::Pipe(near), &Rc::new(Buffers::default()), Lifetime::default());
+        Connection::new(Transport::pipe(near), &Rc::new(Buffers::default()), Lifetime::default());
     let mut upload = Upload::again(Kept::of(vec![Bytes::from(vec![b'u'; LARGE]); 2]));
     let head = Request::post("/").header("host", "h").body(()).unwrap().into_parts().0;
     let limits = Limits { bytes: 1000, fields: 10 };
@@ -111,7 +111,7 @@ fn a_connection_that_closes_before_a_byte_is_told_from_one_that_had_begun() {
         for (said, unanswered) in [("", true), ("H", false), ("HTTP/1.1 100 Continue\r\n\r\n", false)] {
             let (near, mut far) = tokio::io::duplex(4096);
             let connection =
-                Connection::new(Transport::Pipe(near), &Rc::new(Buffers::default()), Lifetime::default());
+                Connection::new(Transport::pipe(near), &Rc::new(Buffers::default()), Lifetime::default());
             let head = Request::get("/").body(()).unwrap().into_parts().0;
             far.write_all(said.as_bytes()).await.unwrap();
             drop(far);
