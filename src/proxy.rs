@@ -173,7 +173,7 @@ impl Proxy {
         }
         let context =
             Context { host: &host, version, upload: outgoing.progress, until, ticker: &self.ticker };
-        Ok(message::incoming(route, exchange, context, in_flight)?)
+        message::incoming(route, exchange, context, in_flight)
     }
 }
 

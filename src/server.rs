@@ -11,6 +11,7 @@ mod framing;
 mod http1;
 mod http2;
 pub mod listen;
+mod noise;
 mod relay;
 mod request;
 mod slots;

@@ -194,7 +194,8 @@ fn strip(headers: &mut HeaderMap, others: impl Fn(&str) -> bool) -> Asked {
             Role::Coding => asked.coding = Coding::of(headers),
             Role::HopByHop => {}
         }
-        if !role.passes() {
+        // The only names that pass and may be injected as well.
+        if !role.passes() || (matches!(role, Role::Cookie | Role::Location) && others(text)) {
             gone.push(name.clone());
         }
     }

@@ -25,6 +25,21 @@ fn strip(lines: &[(&'static str, &'static str)]) -> Vec<String> {
 }
 
 #[test]
+fn a_cookie_is_managed_like_any_other_header_that_is_injected() {
+    for lines in [&[("cookie", "mine")][..], &[("cookie", "mine"), ("cookie", "twice")]] {
+        let mut map = headers(lines);
+        strip_request(&mut map, &Managed::new([http::header::COOKIE]), None);
+        assert!(map.is_empty());
+        let mut map = headers(lines);
+        strip_request(&mut map, &Managed::new([]), Some(&http::header::COOKIE));
+        assert!(map.is_empty(), "the key of an access rule");
+        let mut map = headers(lines);
+        strip_request(&mut map, &Managed::new([]), None);
+        assert!(map.contains_key("cookie"));
+    }
+}
+
+#[test]
 fn what_connection_names_goes_and_framing_stays() {
     let left = strip(&[
         ("connection", "x-foo, close , Host"),

@@ -14,7 +14,6 @@ use super::route::{Route, RouteHost, Served};
 use crate::config::route::On401;
 use crate::credential::Credential;
 use crate::error::ProxyError;
-use crate::forward::ForwardError;
 use crate::forward::body::{Download, DownloadRules, Tail};
 use crate::forward::expect::Gate;
 use crate::forward::location::Rewrite;
@@ -153,7 +152,7 @@ pub(super) fn incoming(
     exchange: Exchange,
     context: Context<'_>,
     in_flight: InFlight,
-) -> Result<Response<Answer>, ForwardError> {
+) -> Result<Response<Answer>, ProxyError> {
     let Exchange { response, ticket, .. } = exchange;
     let (mut parts, mut body) = response.into_parts();
     let headers = &mut parts.headers;

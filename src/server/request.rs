@@ -40,13 +40,14 @@ pub(super) fn service<H: Handler>(
     Error = Infallible,
     Future = impl Future<Output = Said<H>> + Unpin,
 > + Unpin {
-    let home = Rc::new(Cell::new(None));
+    let home: Home<_> = Rc::new(Cell::new(None));
     service_fn(move |request: Request<Incoming>| {
         let shared = Rc::clone(&shared);
         let busy = shared.watched.start(!request.body().is_end_stream());
         let chunked = request.version() == Version::HTTP_11 && request.body().size_hint().exact().is_none();
         let ambiguous = shared.watched.forget_head(chunked);
-        InPlace::new(&home, async move {
+        let mut place = home.take().unwrap_or_else(|| Box::pin(None));
+        place.set(Some(async move {
             let response = if ambiguous {
                 shared.ambiguous()
             } else {
@@ -58,7 +59,8 @@ pub(super) fn service<H: Handler>(
                 shared.watched.goes_on(shared.origin.tunnel.take_upload());
             }
             Ok(response.map(|body| Answering::new(body, busy)))
-        })
+        }));
+        InPlace { place: Some(place), home: Rc::clone(&home) }
     })
 }
 
@@ -72,14 +74,6 @@ type Home<F> = Rc<Cell<Option<Place<F>>>>;
 struct InPlace<F> {
     place: Option<Place<F>>,
     home: Home<F>,
-}
-
-impl<F> InPlace<F> {
-    fn new(home: &Home<F>, future: F) -> Self {
-        let mut place = home.take().unwrap_or_else(|| Box::pin(None));
-        place.set(Some(future));
-        Self { place: Some(place), home: Rc::clone(home) }
-    }
 }
 
 impl<F: Future> Future for InPlace<F> {
@@ -151,6 +145,9 @@ impl<B> Answering<B> {
         if watched.protocol() == Protocol::Http2 {
             watched.offer(gave, self.waits);
             self.waits = gave;
+            if gave {
+                watched.noise.excuse();
+            }
         }
     }
 }

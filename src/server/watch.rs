@@ -68,7 +68,7 @@ impl Watch {
     }
 
     fn look(&self, connection: &Watched, now: u32) {
-        connection.noise.set(0);
+        connection.noise.forget();
         let waited = now.saturating_sub(connection.since.get());
         let (limit, cause) = match connection.phase.get() {
             Phase::Fresh => (self.first_byte, Cause::FirstByte),

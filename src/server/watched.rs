@@ -8,15 +8,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::framing;
+use super::noise::Noise;
 use super::state::{Cause, Order, Phase, Protocol};
 use crate::forward::upload::Progress;
 
 /// Without end.
 pub(super) const NEVER: u32 = u32::MAX;
-
-/// How many frames that ask for nothing a caller may send in one tick. One that pings for every few kilobytes, or cancels
-/// hundreds of requests a second, stays far below.
-const NOISE: u32 = 5000;
 
 /// How many connections may be awake although nothing is asked on them.
 const AWAKE: usize = 128;
@@ -51,7 +48,7 @@ pub(super) struct Watched {
     /// The head that is being read, as it arrives; hyper bounds it.
     head: RefCell<Vec<u8>>,
     /// Frames since the last tick that ask for nothing.
-    pub(super) noise: Cell<u32>,
+    pub(super) noise: Noise,
     /// HTTP/2 answers that wait for the caller's window, and when one of them got on.
     offered: Cell<u32>,
     progress: Cell<u32>,
@@ -118,7 +115,7 @@ impl Watched {
             half_closed: Cell::new(false),
             unflushed: Cell::new(false),
             head: RefCell::default(),
-            noise: Cell::new(0),
+            noise: Noise::default(),
             offered: Cell::new(0),
             progress: Cell::new(0),
             at_rest: Cell::new(true),
@@ -199,8 +196,7 @@ impl Watched {
 
     /// Counts frames that ask for nothing. True if there are too many, and it ends.
     pub(super) fn is_flooded_by(&self, frames: u32) -> bool {
-        self.noise.set(self.noise.get().saturating_add(frames));
-        let flooded = self.noise.get() > NOISE;
+        let flooded = self.noise.add(frames);
         if flooded {
             self.close(Cause::Flood);
         }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,6 +18,7 @@ use sidepass::guard::Guard;
 use sidepass::server::{self, Handler, Intake, Origin, Slots, listen};
 use sidepass::shutdown;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::Instant;
 
 const CONNECTIONS: usize = 300;
 

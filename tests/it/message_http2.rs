@@ -187,3 +187,30 @@ fn a_grpc_caller_is_told_in_its_own_words_why_sidepass_refuses() {
     let answer = call(rig.address, "POST", "/svc/Method", &[("content-type", "application/json")], None);
     assert_eq!(answer.status, 404, "everybody else reads a problem document");
 }
+
+#[test]
+fn a_head_over_http2_is_measured_as_over_http_1_1() {
+    let rig = Setup::new().proxy("limits: { header_bytes: 1KiB, uri_bytes: 1KiB }").start();
+    let authority = format!("http://{}", rig.address).len() - "http://".len();
+    let value = |length: usize| -> &'static str { Box::leak("v".repeat(length).into_boxed_str()) };
+    // Twenty small fields, for which HTTP/2 counts 32 bytes each, beside a long path, which it counts as well.
+    let mut fields = vec![("x", "1"); 20];
+    fields.push(("x-last", ""));
+    let left = 1024 - 20 * (1 + 1 + 4) - ("x-last".len() + 4) - authority;
+    let target = format!("/{}", "a".repeat(1023));
+    // Whatever a host counts, this much passes, and this much does not.
+    fields[20].1 = value(left - 10);
+    let answer = call(rig.address, "GET", &target, &fields, None);
+    assert_eq!(answer.status, 200, "{:?}", answer.headers);
+    fields[20].1 = value(left + authority + 100);
+    let answer = call(rig.address, "GET", &target, &fields, None);
+    assert_eq!(
+        (answer.status, &answer.headers["x-sidepass-reason"]),
+        (431, &"headers_too_large".parse().unwrap())
+    );
+    let answer = call(rig.address, "GET", &format!("{target}a"), &[], None);
+    assert_eq!(
+        (answer.status, &answer.headers["x-sidepass-reason"]),
+        (414, &"uri_too_long".parse().unwrap())
+    );
+}

@@ -20,8 +20,8 @@ use crate::forward::upload::Upload;
 /// Bytes of interim answers (1xx) before the final one: a `102 Processing` a second for five hours.
 const INTERIM: usize = 512 * 1024;
 
-/// After so many of them others have their turn.
-const TURN: u32 = 64;
+/// After so many of them others have their turn; the sockets, which are looked at after some sixty turns, soon as well.
+const TURN: u32 = 8;
 
 /// Up to here a head that is not complete is looked at again with each byte, so that what is none is known at once.
 const EAGER: usize = 8 * 1024;

@@ -87,7 +87,8 @@ pub(super) fn head(
     {
         response.extensions_mut().insert(reason);
     }
-    let places = Places::of(&read, buffer);
+    let mut places = Places::new(read.headers.len());
+    places.note(read.headers, buffer);
     let bytes = buffer.split_to(length).freeze();
     std::mem::swap(response.headers_mut(), spare);
     let notes = places.fill(response.headers_mut(), &bytes)?;
@@ -113,21 +114,21 @@ struct Places {
 type Place = [usize; 4];
 
 impl Places {
-    fn of(read: &httparse::Response<'_, '_>, bytes: &[u8]) -> Self {
-        let count = read.headers.len();
-        let mut places = Self { few: [[0; 4]; USUAL_FIELDS], many: Vec::new(), count };
-        if count > USUAL_FIELDS {
-            places.many.resize(count, [0; 4]);
-        }
+    fn new(count: usize) -> Self {
+        let many = if count > USUAL_FIELDS { vec![[0; 4]; count] } else { Vec::new() };
+        Self { few: [[0; 4]; USUAL_FIELDS], many, count }
+    }
+
+    /// Not by value, here and below: this is a kilobyte.
+    fn note(&mut self, fields: &[httparse::Header<'_>], bytes: &[u8]) {
         let start = bytes.as_ptr() as usize;
-        for (place, field) in places.all_mut().iter_mut().zip(read.headers.iter()) {
+        for (place, field) in self.all_mut().iter_mut().zip(fields) {
             let name = (field.name.as_ptr() as usize).saturating_sub(start);
             let value = (field.value.as_ptr() as usize).saturating_sub(start);
             let end = value + field.value.len();
             // An empty value may point anywhere.
             *place = [name, name + field.name.len(), if field.value.is_empty() { end } else { value }, end];
         }
-        places
     }
 
     fn all_mut(&mut self) -> &mut [Place] {
@@ -135,7 +136,7 @@ impl Places {
     }
 
     /// Puts the fields into a map; what they say of the body and the connection.
-    fn fill(mut self, headers: &mut HeaderMap, bytes: &Bytes) -> Result<Notes, ForwardError> {
+    fn fill(&mut self, headers: &mut HeaderMap, bytes: &Bytes) -> Result<Notes, ForwardError> {
         let mut notes = Notes::default();
         headers.reserve(self.count);
         for [name, name_end, value, value_end] in self.all_mut().iter().copied() {

@@ -16,8 +16,12 @@ use tokio::time::Instant;
 use crate::forward::dial::Transport;
 use crate::forward::frames::{FrameScan, Frames};
 
-/// How many frames too many there may be in [`SPAN`]: an upstream that pings for every few kilobytes stays far below.
+/// How many frames too many there may be in [`SPAN`].
 const NOISE: u32 = 5000;
+
+/// For so many bytes of ours one of them is excused: gRPC in Go answers each piece of a body with a PING, to learn how much
+/// the line holds. The answer to a PING is half as long.
+const EXCUSED: usize = 32;
 
 /// See [`NOISE`].
 const SPAN: Duration = Duration::from_secs(1);
@@ -54,6 +58,8 @@ pub(super) struct Counted {
     allowance: Allowance,
     noise: u32,
     since: Instant,
+    /// Bytes of ours that have not been set off.
+    written: usize,
 }
 
 impl Counted {
@@ -64,7 +70,18 @@ impl Counted {
             allowance: allowance.clone(),
             noise: 0,
             since: Instant::now(),
+            written: 0,
         }
+    }
+
+    /// Bytes are on their way to the upstream.
+    fn told(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            let all = self.written + bytes;
+            let excused = u32::try_from(all / EXCUSED).unwrap_or(u32::MAX);
+            (self.written, self.noise) = (all % EXCUSED, self.noise.saturating_sub(excused));
+        }
+        written
     }
 
     fn count(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -95,7 +112,9 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().transport).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.transport).poll_write(context, bytes);
+        this.told(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -115,6 +134,40 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().transport).poll_write_vectored(context, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
+        this.told(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// A PING.
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+    /// Whether an upstream may ping so often, where so many bytes are written each time.
+    async fn may_ping(times: usize, written: usize) -> bool {
+        let (near, mut far) = duplex(1024);
+        let mut counted = Counted::new(Transport::pipe(near), &Allowance::default());
+        for _ in 0..times {
+            far.write_all(&PING).await.unwrap();
+            if counted.read_exact(&mut [0; 17]).await.is_err() {
+                return false;
+            }
+            counted.write_all(&vec![0; written]).await.unwrap();
+            far.read_exact(&mut vec![0; written]).await.unwrap();
+        }
+        true
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_for_each_piece_of_an_upload_is_no_flood() {
+        // A small message and the answer to the PING.
+        assert!(may_ping(50_000, 25 + 17).await);
+        assert!(!may_ping(50_000, 17).await, "with nothing but the answer");
     }
 }
