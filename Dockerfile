@@ -11,7 +11,7 @@ WORKDIR /src
 
 # +crt-static needs an explicit --target, so that build scripts and proc macros stay dynamic. glibc 2.36 resolves names
 # from inside a static binary. The AWS_LC_* pair is also in .cargo/config.toml; here it holds whatever is copied.
-ENV RUSTFLAGS="-C target-feature=+crt-static" \
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
     AWS_LC_SYS_USE_SYSTEM=0 \
     AWS_LC_SYS_NO_JITTER_ENTROPY=1
 

@@ -113,7 +113,7 @@ pub enum Intake {
     /// It accepts them itself.
     Listeners(Vec<(Socket, Arc<Guard>)>, Slots),
     /// An acceptor hands them over.
-    Handed(mpsc::UnboundedReceiver<acceptor::Handed>),
+    Handed(acceptor::Hand),
 }
 
 /// Serves until it was told to drain and every connection is gone. Runs on a thread with a `LocalRuntime`.
@@ -123,6 +123,10 @@ pub async fn serve<H: Handler>(intake: Intake, handler: Rc<H>, limits: Limits, m
     let (sender, mut accepted) = mpsc::unbounded_channel();
     // An acceptor ends by itself.
     let accepts = matches!(intake, Intake::Listeners(..));
+    let says_waiting = match &intake {
+        Intake::Handed(hand) => Some(hand.says_waiting()),
+        Intake::Listeners(..) => None,
+    };
     let intake = tokio::task::spawn_local(take_in(intake, sender));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -151,6 +155,9 @@ pub async fn serve<H: Handler>(intake: Intake, handler: Rc<H>, limits: Limits, m
             },
             _ = tick.tick() => {
                 watch.tick();
+                if let Some(say) = &says_waiting {
+                    say(watch.waiting());
+                }
                 handler.tick();
             }
             () = &mut order, if !draining => {
@@ -169,7 +176,7 @@ pub async fn serve<H: Handler>(intake: Intake, handler: Rc<H>, limits: Limits, m
 async fn take_in(intake: Intake, sender: mpsc::UnboundedSender<Accepted>) {
     match intake {
         Intake::Handed(mut handed) => {
-            while let Some(connection) = handed.recv().await {
+            while let Some(connection) = handed.take().await {
                 if let Some(connection) = connection.adopt()
                     && sender.send(connection).is_err()
                 {

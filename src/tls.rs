@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -37,13 +38,20 @@ pub enum TlsError {
     Provider(String),
 }
 
-/// A client configuration: TLS 1.2 and 1.3, ALPN `http/1.1` only. The system's is made once and shared.
+/// Sessions to resume, where everybody uses one configuration; room for them is made at once.
+const SESSIONS: usize = 256;
+
+/// The same where a configuration is made for one server: as many as rustls keeps of one.
+const SESSIONS_OF_ONE: usize = 8;
+
+/// A client configuration: TLS 1.2 and 1.3, ALPN `http/1.1` only. The system's, and nobody's, are made once and shared.
 pub fn client_config(trust: Trust<'_>) -> Result<Arc<ClientConfig>, TlsError> {
     static SYSTEM: OnceLock<Result<Arc<ClientConfig>, TlsError>> = OnceLock::new();
+    static NOBODY: OnceLock<Result<Arc<ClientConfig>, TlsError>> = OnceLock::new();
     match trust {
-        Trust::System => SYSTEM.get_or_init(|| build(system_roots())).clone(),
-        Trust::Pem(pem) => build(pem_roots(pem)?),
-        Trust::Nobody => build(RootCertStore::empty()),
+        Trust::System => SYSTEM.get_or_init(|| build(system_roots(), SESSIONS)).clone(),
+        Trust::Pem(pem) => build(pem_roots(pem)?, SESSIONS_OF_ONE),
+        Trust::Nobody => NOBODY.get_or_init(|| build(RootCertStore::empty(), 0)).clone(),
     }
 }
 
@@ -66,7 +74,7 @@ pub fn with_alpn(config: &ClientConfig, alpn: Alpn) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn build(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
+fn build(roots: RootCertStore, sessions: usize) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -74,6 +82,10 @@ fn build(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = match sessions {
+        0 => Resumption::disabled(),
+        some => Resumption::in_memory_sessions(some),
+    };
     Ok(Arc::new(config))
 }
 

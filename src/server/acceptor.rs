@@ -91,13 +91,41 @@ enum StdStream {
     Unix(std::os::unix::net::UnixStream),
 }
 
+/// What a worker and the acceptor know of its connections.
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicUsize,
+    /// Those that wait for a request: the worker says so once a second, and the acceptor counts off what it asks for.
+    waiting: AtomicUsize,
+}
+
 /// One connection of a worker's count.
 #[derive(Debug)]
-pub struct Load(Arc<AtomicUsize>);
+pub struct Load(Arc<Counts>);
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The worker's end of what the acceptor hands over.
+#[derive(Debug)]
+pub struct Hand {
+    receiver: mpsc::UnboundedReceiver<Handed>,
+    counts: Arc<Counts>,
+}
+
+impl Hand {
+    /// The next connection; none when the acceptor is gone.
+    pub(super) async fn take(&mut self) -> Option<Handed> {
+        self.receiver.recv().await
+    }
+
+    /// Where the worker says how many of its connections wait for a request.
+    pub(super) fn says_waiting(&self) -> impl Fn(usize) + use<> {
+        let counts = Arc::clone(&self.counts);
+        move |waiting| counts.waiting.store(waiting, Ordering::Relaxed)
     }
 }
 
@@ -117,15 +145,16 @@ impl Handed {
 #[derive(Debug)]
 pub struct Worker {
     sender: mpsc::UnboundedSender<Handed>,
-    load: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
 impl Worker {
-    /// A worker, and the end of the channel that goes to its thread. What waits in it counts as its connections, and
-    /// connections are limited, so it cannot grow without bound.
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<Handed>) {
+    /// A worker, and what goes to its thread. What waits in the channel counts as its connections, and connections are
+    /// limited, so it cannot grow without bound.
+    pub fn new() -> (Self, Hand) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, load: Arc::default() }, receiver)
+        let counts = Arc::<Counts>::default();
+        (Self { sender, counts: Arc::clone(&counts) }, Hand { receiver, counts })
     }
 
     fn hand(&self, accepted: Accepted) {
@@ -135,24 +164,37 @@ impl Worker {
             Stream::Unix(stream) => stream.into_std().map(StdStream::Unix),
         };
         let Ok(stream) = stream else { return };
-        self.load.fetch_add(1, Ordering::Relaxed);
-        let handed = Handed { stream, caller, guard, slot, load: Load(Arc::clone(&self.load)) };
+        self.counts.open.fetch_add(1, Ordering::Relaxed);
+        let handed = Handed { stream, caller, guard, slot, load: Load(Arc::clone(&self.counts)) };
         // A worker that is gone is draining: the connection is closed.
         let _ = self.sender.send(handed);
     }
+
+    /// Counts off one of the connections that could make room; false if there is none.
+    fn makes_room(&self) -> bool {
+        let fewer = |waiting: usize| waiting.checked_sub(1);
+        self.counts.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+    }
 }
 
-/// Accepts on all sockets and hands each connection to the worker with the fewest; until it is dropped.
+/// Who gets a connection: the worker that has the fewest. One too many goes where another one can make room for it.
+fn choose(workers: &[Worker], crowds: bool) -> Option<&Worker> {
+    // A worker that is gone has no connections; nobody is to be sent there.
+    let there = || workers.iter().filter(|worker| !worker.sender.is_closed());
+    let least = there().min_by_key(|worker| worker.counts.open.load(Ordering::Relaxed));
+    let roomiest = || there().max_by_key(|worker| worker.counts.waiting.load(Ordering::Relaxed));
+    let roomy = if crowds { roomiest().filter(|worker| worker.makes_room()) } else { None };
+    roomy.or(least)
+}
+
+/// Accepts on all sockets and hands each connection to a worker; until it is dropped.
 pub async fn distribute(listeners: Vec<(Socket, Arc<Guard>)>, slots: Slots, workers: Vec<Worker>) {
     let (workers, door) = (Rc::new(workers), Rc::new(Door::new(slots)));
     let mut tasks = tokio::task::JoinSet::new();
     for (socket, guard) in listeners {
         let workers = Rc::clone(&workers);
-        let take = move |accepted| {
-            // A worker that is gone has no connections; nobody is to be sent there.
-            let there = workers.iter().filter(|worker| !worker.sender.is_closed());
-            let least = there.min_by_key(|worker| worker.load.load(Ordering::Relaxed));
-            if let Some(worker) = least {
+        let take = move |accepted: Accepted| {
+            if let Some(worker) = choose(&workers, accepted.slot.crowds()) {
                 worker.hand(accepted);
             }
         };

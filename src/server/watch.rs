@@ -35,6 +35,7 @@ pub(super) struct Watch {
     idle: u32,
     /// Where the next search for a connection to close begins.
     cursor: Cell<usize>,
+    waiting: Cell<usize>,
 }
 
 impl Watch {
@@ -45,6 +46,7 @@ impl Watch {
             header: ticks(limits.header_timeout),
             idle: ticks(limits.idle_timeout),
             cursor: Cell::new(0),
+            waiting: Cell::new(0),
         }
     }
 
@@ -58,13 +60,21 @@ impl Watch {
 
     /// A second has passed: connections that have waited too long are closed.
     pub(super) fn tick(&self) {
+        let mut waiting = 0;
         let now = self.inner.now.get().saturating_add(1);
         self.inner.now.set(now);
         self.inner.connections.borrow_mut().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
             self.look(&connection, now);
+            waiting += usize::from(connection.is_waiting());
             true
         });
+        self.waiting.set(waiting);
+    }
+
+    /// How many connections waited without a request when it was looked last: they could make room.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.get()
     }
 
     fn look(&self, connection: &Watched, now: u32) {

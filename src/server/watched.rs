@@ -16,7 +16,7 @@ use crate::forward::upload::Progress;
 pub(super) const NEVER: u32 = u32::MAX;
 
 /// How many connections may be awake although nothing is asked on them.
-const AWAKE: usize = 128;
+const AWAKE: usize = 64;
 
 /// How many connections are looked at to find one that could rest.
 const LOOKS: usize = 8;

@@ -71,6 +71,35 @@ fn a_drain_of_two_workers_answers_who_is_there() {
     rig.wait_until_ended(crate::support::patience::patience());
 }
 
+#[test]
+fn room_is_made_by_a_worker_that_has_an_idle_connection() {
+    let rig = Setup::new().proxy("workers: 2").proxy("limits: { connections: 4 }").start();
+    let gate = crate::support::gate::Gate::closed();
+    let ask = |caller: &mut Connection| caller.send(rig.request("GET", "/", &[], b"")).try_read("GET");
+    let mut callers: Vec<Connection> = (0..4).map(|_| rig.connect()).collect();
+    for caller in &mut callers {
+        assert_eq!(ask(caller).unwrap().status, 200);
+    }
+    // Both connections of the first worker, which gets the next one where the counts are equal.
+    let held = crate::support::reply::Reply::new(200, &[], "in time").held(&gate);
+    rig.upstream.script([held.clone(), held]);
+    for busy in [0, 2] {
+        callers[busy].send(rig.request("GET", "/", &[], b""));
+    }
+    eventually("both are in flight", || rig.upstream.count() == 6);
+    let mut newest = None;
+    eventually("another caller gets in", || {
+        let mut one = rig.connect();
+        let answered = ask(&mut one).is_ok_and(|answer| answer.status == 200);
+        newest = answered.then_some(one);
+        answered
+    });
+    gate.open();
+    for busy in [0, 2] {
+        assert_eq!(callers[busy].read().text(), "in time");
+    }
+}
+
 /// A connection from another address of this machine.
 fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Connection {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -144,7 +144,7 @@ fn a_crowd_that_asks_once_each_rests_without_waiting_for_a_tick() {
         })
         .collect();
     let awake = watch.inner.awake.get();
-    assert!((1..=160).contains(&awake), "{awake} of {} keep what they are served with", crowd.len());
+    assert!((1..=80).contains(&awake), "{awake} of {} keep what they are served with", crowd.len());
     drop(crowd);
     assert_eq!(watch.inner.awake.get(), 0);
 }
