@@ -44,7 +44,8 @@ impl TrailerRule {
     }
 
     fn allows(&self, name: &HeaderName) -> bool {
-        if is_forbidden(name) {
+        // A `HeaderName` may hold the quotation mark, which is in no token (RFC 9110 §5.6.2).
+        if is_forbidden(name) || name.as_str().contains('"') {
             return false;
         }
         match self {

@@ -66,14 +66,15 @@ impl HeadLimits {
     }
 }
 
-/// What is malformed over HTTP/2 and h2 lets pass: no path, white space around a value (RFC 9113 §8.2.1, §8.3.1), and a
-/// length that is said twice, which an HTTP/1.1 upstream must not see (RFC 9110 §8.6).
+/// What is malformed over HTTP/2 and h2 lets pass: no path, white space around a value (RFC 9113 §8.2.1, §8.3.1); and what
+/// an HTTP/1.1 upstream must not see: a length that is said twice (RFC 9110 §8.6), a name that is no token (§5.6.2).
 pub(super) fn check_http2(target: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let mut lengths = 0;
     for (name, value) in headers {
         let value = value.as_bytes();
-        if is_blank(value.first()) || is_blank(value.last()) {
+        // Of what is in no token, a `HeaderName` holds the quotation mark.
+        if is_blank(value.first()) || is_blank(value.last()) || name.as_str().contains('"') {
             return Err(Refusal::Malformed);
         }
         lengths += u32::from(*name == CONTENT_LENGTH);

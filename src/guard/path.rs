@@ -113,8 +113,9 @@ fn names_a_host(rest: &str) -> bool {
 fn allowed(units: &Units, rules: &PathRules) -> Result<(), Ambiguous> {
     let fine = units.iter().all(|unit| match (unit.byte, unit.escapes) {
         (0, _) => false,
-        _ if unit.overlong => rules.invalid_utf8,
+        _ if unit.overlong && !rules.invalid_utf8 => false,
         (b'/' | b'\\' | b'.', 2..) => rules.double_encoding,
+        _ if unit.overlong => true,
         (b'/', 1) => rules.encoded_slash,
         (b'\\', _) => rules.backslash,
         _ => true,

@@ -149,6 +149,9 @@ async fn speak_http1<H: Handler>(wire: Wire, protocols: &Protocols, shared: &Rc<
                 let refused = ProxyError::Refused(refusal);
                 let response = shared.handler.refuse(&refused, &shared.origin, &error.to_string());
                 farewell::say(&mut wire, &farewell::serialise(&response, &answer), watched).await;
+            } else if error.is_parse() {
+                // hyper's own answer went out with the one before it.
+                farewell::say(&mut wire, b"", watched).await;
             }
         }
     }

@@ -52,7 +52,7 @@ pub(super) enum Cause {
     Stuck,
     /// A tunnel was silent for too long.
     TunnelIdle,
-    /// The caller had closed its side, and its answer did not begin.
+    /// The caller had closed its side, and no byte of its answer came.
     Gone,
     /// There were too many connections, and it had waited longest without a request.
     Crowded,

@@ -19,7 +19,7 @@ const REST_AFTER: u32 = 2;
 /// How long a connection may take to end once everything is said: its caller may still be sending.
 const LINGER: u32 = 3;
 
-/// How long a caller that has closed its side may wait for the beginning of its answer. TCP cannot tell a caller that
+/// How long a caller that has closed its side may wait for bytes of its answer. TCP cannot tell a caller that
 /// only sends no more from one that is gone, and an upstream must not work for ever for nobody.
 const HALF_CLOSED: u32 = 10;
 
@@ -86,7 +86,7 @@ impl Watch {
             Phase::Idle => (self.idle, Cause::Idle),
             Phase::Tunnel => (connection.tunnel.get(), Cause::TunnelIdle),
             Phase::Linger => (LINGER, Cause::Lingered),
-            Phase::Busy if connection.half_closed.get() && !connection.begun.get() => {
+            Phase::Busy if connection.half_closed.get() && !connection.probed.get() => {
                 (HALF_CLOSED, Cause::Gone)
             }
             Phase::Busy => (NEVER, Cause::Stuck),

@@ -21,6 +21,9 @@ const AWAKE: usize = 64;
 /// How many connections are looked at to find one that could rest.
 const LOOKS: usize = 8;
 
+/// How long after the beginning of its answer a caller surely knows of it, in ticks: at least one whole second.
+const SEEN: u32 = 2;
+
 /// One connection, as the watch sees it.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -39,10 +42,12 @@ pub(super) struct Watched {
     body: Cell<bool>,
     /// The rest of the newest request, where its answer has come first.
     upload: RefCell<Weak<Progress>>,
-    /// The newest request's answer has begun.
-    pub(super) begun: Cell<bool>,
+    /// When the newest request's answer began.
+    begun: Cell<Option<u32>>,
     /// The caller sends no more, but may still read.
     pub(super) half_closed: Cell<bool>,
+    /// Bytes were written since then, or since its newest request: had it gone, TCP would say so by an error.
+    pub(super) probed: Cell<bool>,
     /// An answer is done but may not have been written to its end.
     unflushed: Cell<bool>,
     /// The head that is being read, as it arrives; hyper bounds it.
@@ -111,8 +116,9 @@ impl Watched {
             open: Cell::new(0),
             body: Cell::new(false),
             upload: RefCell::default(),
-            begun: Cell::new(false),
+            begun: Cell::new(None),
             half_closed: Cell::new(false),
+            probed: Cell::new(false),
             unflushed: Cell::new(false),
             head: RefCell::default(),
             noise: Noise::default(),
@@ -142,6 +148,7 @@ impl Watched {
     /// The caller has taken bytes. What is left of an answer is still being written when its body is gone.
     fn sent(&self) {
         self.stuck.set(None);
+        self.probed.set(true);
         let idle = self.phase.get() == Phase::Idle && self.protocol.get() == Protocol::Http1;
         if idle || self.phase.get() == Phase::Tunnel {
             self.since.set(self.now());
@@ -223,7 +230,8 @@ impl Watched {
     pub(super) fn start(self: &Rc<Self>, has_body: bool) -> Busy {
         self.body.set(has_body);
         self.open.set(self.open.get() + 1);
-        self.begun.set(false);
+        self.begun.set(None);
+        self.probed.set(false);
         self.enter(Phase::Busy);
         Busy(Rc::clone(self))
     }
@@ -245,7 +253,7 @@ impl Watched {
 
     /// The newest request's answer begins.
     pub(super) fn begin(&self) {
-        self.begun.set(true);
+        self.begun.set(Some(self.now()));
     }
 
     /// What hyper wants to write belongs to no answer of ours.
@@ -263,13 +271,13 @@ impl Watched {
         self.unflushed.set(false);
     }
 
-    /// The caller sends no more: gone, if it had begun to get its answer (true); otherwise it may want to read it.
+    /// The caller sends no more: gone (true), if it has been getting its answer for a while; otherwise it may want to read
+    /// it. Its end may have been on its way when the answer began.
     pub(super) fn end_of_input(&self) -> bool {
         self.half_closed.set(true);
-        if !self.begun.get() {
-            self.since.set(self.now());
-        }
-        self.begun.get()
+        self.probed.set(false);
+        self.since.set(self.now());
+        self.begun.get().is_some_and(|begun| self.now().saturating_sub(begun) >= SEEN)
     }
 
     pub(super) fn is_half_closed(&self) -> bool {

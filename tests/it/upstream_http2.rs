@@ -351,3 +351,28 @@ fn an_upload_stops_when_its_answer_is_over() {
     }
     assert_eq!(upstream.connections(), 1, "the connection goes on");
 }
+
+#[test]
+fn an_answer_with_a_name_that_is_no_token_is_refused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let rig = rig(listener.local_addr().unwrap(), |_| {});
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read_exact(&mut [0; 24]);
+            // `:status: 200`, and a literal `x"a: 1`.
+            let head = raw_http2::frame(1, 5, 1, b"\x88\x00\x03x\"a\x011");
+            let _ =
+                stream.write_all(&[raw_http2::frame(4, 0, 0, &[]), raw_http2::frame(4, 1, 0, &[])].concat());
+            let mut frame = [0; 9];
+            while stream.read_exact(&mut frame).is_ok() {
+                let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+                let _ = stream.read_exact(&mut vec![0; length as usize]);
+                if frame[3] == 1 {
+                    let _ = stream.write_all(&head);
+                }
+            }
+        }
+    });
+    let answer = rig.get("/");
+    assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_invalid"));
+}

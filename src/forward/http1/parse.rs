@@ -216,10 +216,12 @@ impl Notes {
         // With both a coding and a length, one of them is a lie: not used again (RFC 9112 §6.3).
         let keep = !ends && (self.codings == 0 || self.lengths == Announced::Nothing);
         let status = response.status();
-        let bare = asked == Asked::Head
-            || status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if bare {
+        let silent = status.is_informational() || status == StatusCode::NO_CONTENT;
+        if silent || asked == Asked::Head || status == StatusCode::NOT_MODIFIED {
+            // What passes on says how long another answer would be: it must be one length all the same.
+            if self.codings == 0 && !silent {
+                self.lengths.agreed()?;
+            }
             return Ok((Length::Exact(0), keep && status != StatusCode::SWITCHING_PROTOCOLS));
         }
         if self.codings > 0 {
@@ -228,15 +230,23 @@ impl Notes {
             }
             return Ok((Length::Chunked, keep));
         }
-        match self.lengths {
-            Announced::Nothing => Ok((Length::Close, false)),
-            Announced::Length(length) if length <= LONGEST => Ok((Length::Exact(length), keep)),
-            _ => Err(ForwardError::Invalid("a Content-Length".to_owned())),
-        }
+        Ok(match self.lengths.agreed()? {
+            Some(length) => (Length::Exact(length), keep),
+            None => (Length::Close, false),
+        })
     }
 }
 
 impl Announced {
+    /// The length, if there is one.
+    fn agreed(self) -> Result<Option<u64>, ForwardError> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Length(length) if length <= LONGEST => Ok(Some(length)),
+            _ => Err(ForwardError::Invalid("a Content-Length".to_owned())),
+        }
+    }
+
     /// One line more, which may be a list.
     fn add(&mut self, line: &[u8]) {
         for member in line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {

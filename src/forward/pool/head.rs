@@ -32,11 +32,15 @@ impl HeadLimits {
         Err(SendError::unusable(error))
     }
 
-    /// All of that and the limit on bytes, for an answer over HTTP/2.
+    /// All of that, the limit on bytes, and names that are no tokens (RFC 9110 §5.6.2): a `HeaderName` may hold the
+    /// quotation mark. For an answer over HTTP/2.
     pub(super) fn check_whole<B>(&self, answer: &Response<B>) -> Result<(), SendError> {
         self.check(answer)?;
         let headers = answer.headers();
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.keys().any(|name| name.as_str().contains('"')) {
+            return Err(SendError::unusable(ForwardError::Invalid("a field name".to_owned())));
+        }
         if bytes <= self.bytes {
             return Ok(());
         }

@@ -65,7 +65,11 @@ fn shorten(units: &mut Units) {
     let (mut read, mut write) = (0, 0);
     while let Some(unit) = units.get(read).copied() {
         let (unit, length) = match overlong(&units[read..]) {
-            Some((byte, length)) => (Unit { byte, escapes: unit.escapes, overlong: true }, length),
+            Some((byte, length)) => {
+                // As often as the byte of it that is hidden deepest.
+                let hidden = units[read..read + length].iter().map(|unit| unit.escapes);
+                (Unit { byte, escapes: hidden.max().unwrap_or(unit.escapes), overlong: true }, length)
+            }
             None => (unit, 1),
         };
         units[write] = unit;

@@ -104,12 +104,22 @@ fn an_http2_connection_counts_its_streams_and_pings_do_not_keep_it() {
 fn a_caller_that_closed_its_side_waits_for_an_answer_for_a_while() {
     let watch = watch(1);
     let (waits, _one) = with_request(&watch);
-    let (reads, _other) = with_request(&watch);
+    let [(reads, _two), (silent, _three), (gets, _four)] = [(); 3].map(|()| with_request(&watch));
     assert!(!waits.end_of_input(), "it may want to read its answer");
-    reads.begin();
+    for one in [&reads, &silent, &gets] {
+        one.begin();
+    }
+    for one in [&silent, &gets] {
+        assert!(!one.end_of_input(), "it may have said so before its answer began");
+    }
+    gets.told(&Poll::Ready(()));
+    (0..2).for_each(|_| watch.tick());
     assert!(reads.end_of_input(), "it had begun to read and does no more");
-    (0..11).for_each(|_| watch.tick());
-    assert_eq!((order(&waits), waits.cause()), (Order::Close, Some(Cause::Gone)));
+    (0..9).for_each(|_| watch.tick());
+    for gone in [&waits, &silent] {
+        assert_eq!((order(gone), gone.cause()), (Order::Close, Some(Cause::Gone)));
+    }
+    assert_eq!(order(&gets), Order::Serve, "bytes are taken, and no error says that it has gone");
 }
 
 #[test]

@@ -66,13 +66,23 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut answers = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
-        match stream.read(&mut buffer) {
+        match read(&mut stream, &mut buffer) {
             Ok(0) => return answers,
             Ok(count) => answers.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 panic!("the proxy keeps the connection although the caller has sent all it will send");
             }
             Err(_) => return answers,
+        }
+    }
+}
+
+/// Reads, whatever signals come: libFuzzer's own timer interrupts a read, and an answer that is on its way is not lost by it.
+pub fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }

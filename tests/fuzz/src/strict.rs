@@ -1,4 +1,4 @@
-//! A reader of HTTP/1.1 requests that accepts what RFC 9112 lets a sender write and nothing more: no bare LF, no folded
+//! A reader of HTTP/1.1 messages that accepts what RFC 9112 lets a sender write and nothing more: no bare LF, no folded
 //! lines, no second way to say how long a body is. What the proxy sends must be readable by it.
 
 use crate::rules::{Line, values};
@@ -40,6 +40,70 @@ pub fn request(bytes: &[u8]) -> Result<(Request, usize), Fault> {
     Ok((request, end + 4 + taken))
 }
 
+/// An answer as it stands in the bytes, behind its interim answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub version: Vec<u8>,
+    pub status: u16,
+    pub lines: Vec<Line>,
+    pub body: Vec<u8>,
+    /// How many bytes it takes up; nothing where only the end of the connection ends it.
+    pub taken: Option<usize>,
+}
+
+/// The answer in these bytes, behind which the connection ends, to a HEAD request or to another one. More bytes are needed
+/// where its body is cut; a head that is cut is no head.
+pub fn answer(bytes: &[u8], to_head: bool) -> Result<Answer, Fault> {
+    let mut at = 0;
+    loop {
+        let end = at + find(&bytes[at..], b"\r\n\r\n").ok_or(Fault::Syntax("no end of the head"))?;
+        let mut answer = answer_head(&bytes[at..end])?;
+        at = end + 4;
+        if answer.status == 101 {
+            return Err(Fault::Syntax("a switch that nobody asked for"));
+        }
+        if answer.status < 200 {
+            continue;
+        }
+        let bare = to_head || matches!(answer.status, 204 | 304);
+        let length = length(&answer.lines)?;
+        let framed = !values(&answer.lines, b"content-length").is_empty();
+        let rest = &bytes[at..];
+        let (body, taken) = match length {
+            _ if bare => (Vec::new(), Some(at)),
+            Length::Bytes(length) if framed => {
+                (rest.get(..length).ok_or(Fault::Incomplete)?.to_vec(), Some(at + length))
+            }
+            Length::Bytes(_) => (rest.to_vec(), None),
+            Length::Chunked => chunked(rest).map(|(body, taken)| (body, Some(at + taken)))?,
+        };
+        (answer.body, answer.taken) = (body, taken);
+        return Ok(answer);
+    }
+}
+
+/// Status line and fields, without the empty line at the end.
+fn answer_head(bytes: &[u8]) -> Result<Answer, Fault> {
+    let mut lines = split(bytes).into_iter();
+    let first = lines.next().unwrap_or_default();
+    let mut parts = first.splitn(3, |byte| *byte == b' ');
+    let (Some(version), Some(status), Some(reason)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Fault::Syntax("status line"));
+    };
+    if version != b"HTTP/1.1" && version != b"HTTP/1.0" {
+        return Err(Fault::Syntax("version"));
+    }
+    if status.len() != 3 || !matches!(status[0], b'1'..=b'5') || !status.iter().all(u8::is_ascii_digit) {
+        return Err(Fault::Syntax("status"));
+    }
+    if !reason.iter().all(is_text) {
+        return Err(Fault::Syntax("reason phrase"));
+    }
+    let status = status.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    let lines = lines.map(field).collect::<Result<_, _>>()?;
+    Ok(Answer { version: version.to_vec(), status, lines, body: Vec::new(), taken: None })
+}
+
 /// Whether a head is complete whose sender waits for `100 Continue`.
 pub fn expects(bytes: &[u8]) -> bool {
     let head = find(bytes, b"\r\n\r\n").and_then(|end| head(&bytes[..end]).ok());
@@ -73,11 +137,15 @@ pub fn head(bytes: &[u8]) -> Result<Request, Fault> {
 fn field(line: &[u8]) -> Result<Line, Fault> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(Fault::Syntax("no colon"))?;
     let (name, value) = (&line[..colon], ows(&line[colon + 1..]));
-    let fits = |byte: &u8| matches!(byte, b'\t' | 0x20..=0x7E | 0x80..);
-    if !is_token(name) || !value.iter().all(fits) {
+    if !is_token(name) || !value.iter().all(is_text) {
         return Err(Fault::Syntax("field"));
     }
     Ok((name.to_vec(), value.to_vec()))
+}
+
+/// What a value or a reason phrase is made of (RFC 9110 §5.5).
+fn is_text(byte: &u8) -> bool {
+    matches!(byte, b'\t' | 0x20..=0x7E | 0x80..)
 }
 
 fn is_one_number(lengths: &[&[u8]]) -> bool {

@@ -1,9 +1,10 @@
 //! An upstream that reads strictly, writes down what it got, and says in each answer which request it answers.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::proxy;
 use crate::strict::{self, Fault, Request};
 
 /// The field that numbers the answers.
@@ -84,7 +85,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Seen>) {
                         return;
                     }
                 }
-                match stream.read(&mut buffer) {
+                match proxy::read(&mut stream, &mut buffer) {
                     Ok(0) | Err(_) => return,
                     Ok(count) => bytes.extend_from_slice(&buffer[..count]),
                 }
