@@ -3,6 +3,7 @@
 //! Invariant: the future that waits for an answer writes and reads itself; no task and no channel stands between. Whether
 //! a connection is used again is decided when both messages are over, and a byte too many decides against it.
 
+mod blocks;
 mod body;
 mod buffers;
 mod chunked;

@@ -126,19 +126,34 @@ fn allowed(units: &Units, rules: &PathRules) -> Result<(), Ambiguous> {
 /// Whether every reading of the path leads to the same route.
 ///
 /// Without dot segments the most lenient reading decides: a match holds nothing that readings differ in, so what a less
-/// lenient one matches the most lenient one matches too. With dot segments it matters which segments there are, so all
+/// lenient one matches the most lenient one matches too. But where `;` may cut what others take for a separator (`/a;%2Fb`
+/// is `/a` or `/a/b`), all readings are made. With dot segments it matters which segments there are, so all
 /// readings are made, and none may leave the route on its way.
 fn judge(units: &Units, rules: &PathRules, same: impl Fn(&str) -> bool) -> Result<(), Ambiguous> {
     let lenient = Reading::of(units, Split::LENIENT);
     match lenient.dot_segments() {
-        0 if same(&lenient.merged()) => Ok(()),
+        0 if same(&lenient.merged()) && (!swallows(units) || stays(units, &same)) => Ok(()),
         0 => Err(Ambiguous),
         1..=MOST_DOT_SEGMENTS if rules.dot_segments && same(&lenient.merged()) => {
-            let sound = Split::all().all(|split| Reading::of(units, split).stays(&same));
-            if sound { Ok(()) } else { Err(Ambiguous) }
+            if stays(units, &same) {
+                Ok(())
+            } else {
+                Err(Ambiguous)
+            }
         }
         _ => Err(Ambiguous),
     }
+}
+
+/// Whether no reading leaves the route.
+fn stays(units: &Units, same: &impl Fn(&str) -> bool) -> bool {
+    Split::all().all(|split| Reading::of(units, split).stays(same))
+}
+
+/// Whether something behind a `;` separates segments for some and not for others.
+fn swallows(units: &Units) -> bool {
+    let mut behind = units.iter().skip_while(|unit| unit.byte != b';');
+    behind.any(|unit| unit.byte == b'\\' || (unit.byte == b'/' && (unit.escapes > 0 || unit.overlong)))
 }
 
 #[cfg(test)]

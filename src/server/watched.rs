@@ -271,8 +271,7 @@ impl Watched {
         self.unflushed.set(false);
     }
 
-    /// The caller sends no more: gone (true), if it has been getting its answer for a while; otherwise it may want to read
-    /// it. Its end may have been on its way when the answer began.
+    /// The caller sends no more: gone (true), if its answer began a while ago; it may have ended before that otherwise.
     pub(super) fn end_of_input(&self) -> bool {
         self.half_closed.set(true);
         self.probed.set(false);

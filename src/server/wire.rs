@@ -29,6 +29,8 @@ pub(super) struct Wire {
     reading: bool,
     /// Bytes have arrived that hyper does not take at the moment.
     waiting: bool,
+    /// hyper has just read all that it had room for: there may be more.
+    filled: bool,
 }
 
 /// What a wire keeps beside its socket, where there is anything.
@@ -50,7 +52,8 @@ impl Aside {
 
 impl Wire {
     pub(super) fn new(stream: Stream, watched: Rc<Watched>) -> Self {
-        Self { stream, watched, aside: None, protocol: Protocol::Http1, reading: false, waiting: false }
+        let protocol = Protocol::Http1;
+        Self { stream, watched, aside: None, protocol, reading: false, waiting: false, filled: false }
     }
 
     pub(super) fn watched(&self) -> &Watched {
@@ -130,6 +133,7 @@ impl Wire {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         (self.reading, self.waiting) = (read.is_pending(), false);
+        self.filled = buffer.remaining() == 0;
         ready!(read)?;
         let arrived = &buffer.filled()[before..];
         if arrived.is_empty() {
@@ -170,6 +174,12 @@ impl Wire {
     fn poll_presence(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let reading = std::mem::take(&mut self.reading);
         if reading || self.waiting {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.filled) {
+            // It was there a moment ago, and asking costs a system call. While a body flows hyper reads more before it
+            // comes here again, for which it is woken anyway; where it stands still, it is asked then.
+            context.waker().wake_by_ref();
             return Ok(());
         }
         let gone = || Err(io::ErrorKind::ConnectionAborted.into());

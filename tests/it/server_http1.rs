@@ -149,6 +149,23 @@ fn a_caller_that_is_gone_is_noticed_while_its_answer_is_awaited() {
     eventually("it is counted", || stand.metric(r#"sidepass_connections_closed_total{cause="gone"}"#) == 1.0);
 }
 
+// Where a request fills exactly what was read at once, more may have arrived: the socket is asked, but a moment later.
+#[test]
+fn a_caller_whose_request_fills_a_read_exactly_is_missed_all_the_same() {
+    let stand = Stand::start(Slow(SECOND), limits());
+    let mut callers = Vec::new();
+    for length in [2047, 2048, 2049, 2048 + 8192] {
+        let request = format!("GET /never HTTP/1.1\r\nHost: {}\r\nX-Fill: ", stand.address);
+        let fill = "x".repeat(length - request.len() - 4);
+        let mut caller = stand.connect();
+        caller.send(format!("{request}{fill}\r\n\r\n"));
+        callers.push(caller);
+    }
+    eventually("they wait", || stand.tally.open() == callers.len());
+    callers.into_iter().for_each(reset_by);
+    eventually_within(SECOND * 2, "a reset ends the request", || stand.tally.open() == 0);
+}
+
 #[test]
 fn a_connection_that_rests_loses_nothing() {
     let stand = Stand::start(Echo, limits());

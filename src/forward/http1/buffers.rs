@@ -7,10 +7,12 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use http::HeaderMap;
 
+use super::blocks::Blocks;
+
 /// Bytes for reading while answers are small.
 pub(super) const SMALL: usize = 8 * 1024;
 
-/// Bytes for reading a body that is large: all that a connection may have in hand.
+/// Bytes for reading a body that is large, where no block is free.
 pub(super) const LARGE: usize = 64 * 1024;
 
 /// A larger one was needed for a large head or body, and is not kept.
@@ -19,10 +21,11 @@ const KEPT: usize = 16 * 1024;
 /// A map with room for more fields than this is not kept.
 const FIELDS: usize = 64;
 
-/// One of each kind is enough where nobody keeps one while waiting.
+/// One of each kind is enough where nobody keeps one while waiting; blocks wait for slow callers.
 #[derive(Debug, Default)]
 pub struct Buffers {
     read: RefCell<BytesMut>,
+    blocks: RefCell<Blocks>,
     write: RefCell<Vec<u8>>,
     fields: RefCell<HeaderMap>,
 }
@@ -38,6 +41,11 @@ impl Buffers {
         if (1..=KEPT).contains(&buffer.capacity()) {
             self.read.replace(buffer);
         }
+    }
+
+    /// A block to read a large body into, if one is free. Nobody gives it back: it is dropped, and so are its pieces.
+    pub(super) fn take_block(&self) -> Option<BytesMut> {
+        self.blocks.borrow_mut().take()
     }
 
     /// An empty buffer to write into.

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
 
+use super::blocks::BLOCK;
 use super::buffers::{Buffers, LARGE, SMALL};
 use super::upgraded::Upgraded;
 use crate::forward::dial::Transport;
@@ -32,6 +33,8 @@ pub struct Lifetime {
 pub struct Connection {
     pub(super) io: Transport,
     pub(super) buffer: BytesMut,
+    /// Whether the buffer is a block.
+    is_block: bool,
     pub(super) buffers: Rc<Buffers>,
     /// How much is read at once.
     step: usize,
@@ -43,7 +46,8 @@ impl Connection {
     /// A connection that has carried nothing yet. In a box of its own: it is handed on with each exchange.
     pub fn new(mut io: Transport, buffers: &Rc<Buffers>, lifetime: Lifetime) -> Box<Self> {
         io.allow_pauses();
-        Box::new(Self { io, buffer: BytesMut::new(), buffers: Rc::clone(buffers), step: SMALL, lifetime })
+        let (buffer, buffers) = (BytesMut::new(), Rc::clone(buffers));
+        Box::new(Self { io, buffer, is_block: false, buffers, step: SMALL, lifetime })
     }
 
     /// Whether an idle connection is still open. Nobody waits for its bytes: what has arrived unasked, be it an end, is
@@ -66,13 +70,10 @@ impl Connection {
         wanted: Option<u64>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if self.buffer.capacity() == 0 {
-            self.buffer = self.buffers.take_read();
-        }
         let want =
-            wanted.and_then(|wanted| usize::try_from(wanted).ok()).unwrap_or(self.step).clamp(ROOM, LARGE);
+            wanted.and_then(|wanted| usize::try_from(wanted).ok()).unwrap_or(self.step).clamp(ROOM, BLOCK);
         if self.buffer.capacity() - self.buffer.len() < (want / 2).max(ROOM) {
-            self.buffer.reserve(want.max(SMALL));
+            self.make_room(want);
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let polled = pin!(self.io.read_buf(&mut self.buffer)).poll(context);
@@ -82,15 +83,39 @@ impl Connection {
         };
         let read = read?;
         if read == room {
-            self.step = (self.step * 2).min(LARGE);
+            self.step = (self.step * 2).min(BLOCK);
         }
         Poll::Ready(Ok(read))
     }
 
+    /// Makes room for so many bytes, or for as many as there is memory for at the moment.
+    fn make_room(&mut self, want: usize) {
+        if self.buffer.is_empty() && (want > SMALL || self.is_block) {
+            // If it is a block, this one may be free then.
+            self.release();
+            if want > SMALL
+                && let Some(block) = self.buffers.take_block()
+            {
+                (self.buffer, self.is_block) = (block, true);
+                return;
+            }
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.buffers.take_read();
+        }
+        if self.buffer.capacity() - self.buffer.len() < want / 2 {
+            self.buffer.reserve(want.clamp(SMALL, LARGE));
+        }
+    }
+
     /// Gives an empty buffer back.
     pub(super) fn release(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
-            self.buffers.give_read(std::mem::take(&mut self.buffer));
+        if !self.buffer.is_empty() {
+            return;
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        if !std::mem::take(&mut self.is_block) {
+            self.buffers.give_read(buffer);
         }
     }
 
@@ -102,7 +127,8 @@ impl Connection {
     }
 
     /// The connection, for another protocol.
-    pub(super) fn into_upgraded(self) -> Upgraded {
+    pub(super) fn into_upgraded(mut self) -> Upgraded {
+        self.release();
         Upgraded::new(self.buffer, self.io)
     }
 }

@@ -5,6 +5,7 @@
 mod clients;
 mod early;
 mod generated;
+mod large;
 #[path = "../../../tests/it/corpus/text.rs"]
 #[allow(dead_code)]
 mod text;

@@ -97,6 +97,16 @@ fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(pieces, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
+#[test]
+fn a_separator_that_a_parameter_may_swallow_is_read_both_ways() {
+    let take = |path: &str| if path == "/a" { Some(&"exact") } else { Some(&"any") };
+    let terms = |_: &&str| Terms { rules: EVERYTHING, ..Terms::default() };
+    for path in ["/a;%2Fb", "/a;x%5Cb", "/a;x%C0%AFb"] {
+        assert_eq!(select(path, take, terms), Err(Ambiguous), "{path}");
+    }
+    assert_eq!(select("/c;%2Fb", take, terms), Ok(Some(&"any")));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -46,7 +46,7 @@ def wrk(url, connections, seconds, headers=(), script=None, core=LOAD_CORE):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *_headers(headers)]
     out = _run(command + (["-s", str(script)] if script else []) + [url], core)
     done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", out)
-    at = {share: float(value) * UNITS[unit] for share, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
+    at = {share: float(value) * UNITS[unit] for share, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)\s*$", out, re.M)}
     socket = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
     status = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     errors = sum(map(int, socket.groups())) if socket else 0

@@ -19,7 +19,7 @@ const LARGE: usize = 300_000;
 /// Virtual: whoever waits for more is stuck.
 const STUCK: Duration = Duration::from_secs(1);
 
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
