@@ -11,6 +11,7 @@ pub mod http1;
 pub mod location;
 pub mod pool;
 pub mod replay;
+pub mod sequel;
 pub mod strip;
 pub mod ticker;
 pub mod trailers;

@@ -14,8 +14,9 @@ use hyper::body::Incoming;
 use crate::clock::Clock;
 use crate::error::{self, ProxyError};
 use crate::forward::pool::{Exchange, Pool};
+use crate::forward::sequel::Sequel;
 use crate::forward::ticker::Ticker;
-use crate::forward::tunnel::{Tunnel, TunnelSlot};
+use crate::forward::tunnel::Tunnel;
 use crate::forward::upgrade::{self, Offer};
 use crate::guard::path;
 use crate::guard::{Caller, Guard, Host};
@@ -53,7 +54,7 @@ pub struct Proxy {
 struct Inbound<'a> {
     guard: &'a Guard,
     caller: &'a Caller,
-    tunnel: &'a TunnelSlot,
+    sequel: &'a Sequel,
 }
 
 /// What is known of a request when it is over, for metrics and the log.
@@ -90,7 +91,7 @@ impl Proxy {
         request: Request<Incoming>,
         guard: &Guard,
         caller: &Caller,
-        tunnel: &TunnelSlot,
+        sequel: &Sequel,
     ) -> impl Future<Output = Response<Answer>> {
         let (mut head, body) = request.into_parts();
         let mut body = Some(body);
@@ -98,7 +99,7 @@ impl Proxy {
             let served = (self.live)();
             let grpc = error::is_grpc(head.version, &head.headers);
             let mut trace = Trace::default();
-            let inbound = Inbound { guard, caller, tunnel };
+            let inbound = Inbound { guard, caller, sequel };
             let outcome = self.pass(&mut head, &mut body, &served, inbound, &mut trace).await;
             match outcome {
                 Ok(response) => {
@@ -166,10 +167,10 @@ impl Proxy {
         let going = (&mut outgoing.body, outgoing.progress.as_deref());
         let exchange = self.exchange(route, head, going, used, until).await?;
         if upgrade::is_switch(&exchange.response) {
-            return switch(route, exchange, outgoing.offer, &host, (inbound.tunnel, in_flight));
+            return switch(route, exchange, outgoing.offer, &host, (inbound.sequel, in_flight));
         }
         if let Some(upload) = outgoing.progress.as_ref().filter(|upload| !upload.is_done()) {
-            inbound.tunnel.set_upload(upload);
+            inbound.sequel.set_upload(upload);
         }
         let context =
             Context { host: &host, version, upload: outgoing.progress, until, ticker: &self.ticker };
@@ -193,14 +194,14 @@ fn switch(
     exchange: Exchange,
     offer: Option<Offer>,
     host: &Host,
-    (tunnel, in_flight): (&TunnelSlot, InFlight),
+    (sequel, in_flight): (&Sequel, InFlight),
 ) -> Result<Response<Answer>, ProxyError> {
     let (head, upstream) = upgrade::switch(offer.as_ref(), exchange.response)?;
     let head = match &offer {
         Some(offer) => message::switching(route, offer, head, host),
         None => head,
     };
-    tunnel.set(Tunnel {
+    sequel.set_tunnel(Tunnel {
         upstream: Box::new(upstream),
         idle: route.timeouts.upgrade_idle,
         held: Box::new(in_flight),

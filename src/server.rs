@@ -4,6 +4,9 @@
 //! its last connection is gone; whoever runs it sets the deadline.
 
 pub mod acceptor;
+mod answers;
+mod backpressure;
+mod busy;
 mod connection;
 pub mod descriptors;
 mod farewell;
@@ -12,10 +15,13 @@ mod http1;
 mod http2;
 pub mod listen;
 mod noise;
+mod orders;
+mod presence;
 mod relay;
 mod request;
 mod slots;
 mod state;
+mod table;
 mod watch;
 mod watched;
 mod wire;
@@ -36,7 +42,7 @@ use tokio::sync::mpsc;
 
 use crate::config::server::Limits;
 use crate::error::ProxyError;
-use crate::forward::tunnel::TunnelSlot;
+use crate::forward::sequel::Sequel;
 use crate::guard::{Caller, Guard};
 use crate::shutdown::Stop;
 use listen::{Socket, Stream};
@@ -58,14 +64,14 @@ pub struct Origin {
     pub guard: Arc<Guard>,
     /// Who is at the other end.
     pub caller: Caller,
-    /// What the connection becomes after a 101.
-    pub tunnel: TunnelSlot,
+    /// What goes on behind an answer.
+    pub sequel: Sequel,
 }
 
 impl Origin {
     /// A connection that came in by a listener with these rules.
     pub fn new(guard: Arc<Guard>, caller: Caller) -> Self {
-        Self { guard, caller, tunnel: TunnelSlot::default() }
+        Self { guard, caller, sequel: Sequel::default() }
     }
 }
 
@@ -137,7 +143,7 @@ pub async fn serve<H: Handler>(intake: Intake, handler: Rc<H>, limits: Limits, m
     });
     let admit = |new: Accepted, order: Order| {
         let watched = watch.add();
-        watched.give(order);
+        watched.orders.give(order);
         if new.slot.crowds() && !watch.evict(&watched) {
             new.slot.refuse();
             return;

@@ -188,7 +188,7 @@ impl Handler for Worker {
     type Body = Answer;
 
     fn handle(&self, request: Request<Incoming>, origin: &Origin) -> impl Future<Output = Response<Answer>> {
-        self.proxy.handle(request, &origin.guard, &origin.caller, &origin.tunnel)
+        self.proxy.handle(request, &origin.guard, &origin.caller, &origin.sequel)
     }
 
     fn refuse(&self, error: &ProxyError, origin: &Origin, detail: &str) -> Response<Bytes> {

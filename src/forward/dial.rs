@@ -18,7 +18,10 @@ use crate::config::route::{Http2, PoolConfig};
 use crate::tls::{self, Alpn};
 
 mod connect;
+mod lookup;
 mod transport;
+
+use lookup::Lookup;
 
 pub use transport::Transport;
 
@@ -36,8 +39,7 @@ pub struct Upstream {
 /// What is needed to reach an upstream; gone when its routes are gone and nobody dials it any more.
 #[derive(Debug)]
 pub(super) struct Target {
-    host: String,
-    port: u16,
+    lookup: Lookup,
     tls: Option<Tls>,
     http2: Http2,
     timeout: std::time::Duration,
@@ -97,8 +99,7 @@ impl Upstream {
             Tls { config, http1, name }
         });
         let target = Target {
-            host,
-            port,
+            lookup: Lookup::new(host, port),
             tls,
             http2: route.http2,
             timeout: route.timeouts.connect,
@@ -157,7 +158,7 @@ impl Target {
 
     /// A new connection, and what is spoken on it: HTTP/1.1 or HTTP/2.
     pub(super) async fn dial(&self) -> Result<(Transport, Protocol), ForwardError> {
-        let tcp = connect::connect(&self.host, self.port).await?;
+        let tcp = connect::connect(&self.lookup).await?;
         let Some(tls) = &self.tls else {
             return Ok((Transport::plain(tcp), self.protocol()));
         };
@@ -166,7 +167,7 @@ impl Target {
         let protocol = match (self.http2, chosen) {
             (Http2::Auto | Http2::PriorKnowledge, Some(b"h2")) => Protocol::Http2,
             (Http2::PriorKnowledge, _) => {
-                let text = format!("{}: the server did not choose HTTP/2 (ALPN)", self.address());
+                let text = format!("{}: the server did not choose HTTP/2 (ALPN)", self.lookup.authority());
                 return Err(ForwardError::Tls(text));
             }
             _ => Protocol::Http1,
@@ -177,7 +178,7 @@ impl Target {
 
     /// A new connection for HTTP/1.1, whatever else is spoken there.
     pub(super) async fn dial_http1(&self) -> Result<Transport, ForwardError> {
-        let tcp = connect::connect(&self.host, self.port).await?;
+        let tcp = connect::connect(&self.lookup).await?;
         match &self.tls {
             None => Ok(Transport::plain(tcp)),
             Some(tls) => {
@@ -198,12 +199,6 @@ impl Target {
         name: &ServerName<'static>,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ForwardError> {
         let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await;
-        stream.map_err(|error| ForwardError::Tls(format!("{}: {error}", self.address())))
-    }
-
-    fn address(&self) -> String {
-        let host = &self.host;
-        let port = self.port;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        stream.map_err(|error| ForwardError::Tls(format!("{}: {error}", self.lookup.authority())))
     }
 }

@@ -4,14 +4,10 @@
 //! 101 with it; until then every byte is HTTP.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-
-use super::upload::Progress;
 
 /// Bytes both ways.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -31,34 +27,5 @@ pub struct Tunnel {
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tunnel").field("idle", &self.idle).finish_non_exhaustive()
-    }
-}
-
-/// Where the request path leaves what goes on behind an answer, for the connection that it goes out on.
-#[derive(Debug, Default)]
-pub struct TunnelSlot {
-    tunnel: RefCell<Option<Tunnel>>,
-    upload: RefCell<Weak<Progress>>,
-}
-
-impl TunnelSlot {
-    /// Makes the connection a tunnel after the answer that is about to be given, which must be a 101.
-    pub fn set(&self, tunnel: Tunnel) {
-        *self.tunnel.borrow_mut() = Some(tunnel);
-    }
-
-    /// The tunnel, once.
-    pub fn take(&self) -> Option<Tunnel> {
-        self.tunnel.borrow_mut().take()
-    }
-
-    /// The answer that is about to be given has come before the end of its request.
-    pub fn set_upload(&self, upload: &Rc<Progress>) {
-        *self.upload.borrow_mut() = Rc::downgrade(upload);
-    }
-
-    /// The rest of that request, once.
-    pub fn take_upload(&self) -> Weak<Progress> {
-        self.upload.take()
     }
 }

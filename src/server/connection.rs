@@ -77,7 +77,7 @@ pub(super) fn run<H: Handler>(
                 false => Box::pin(speak_http1(wire, &protocols, &shared)).await,
             };
         }
-        if let Some(cause) = shared.watched.cause() {
+        if let Some(cause) = shared.watched.orders.cause() {
             slot.closed(cause);
         }
         drop((slot, load));
@@ -86,8 +86,8 @@ pub(super) fn run<H: Handler>(
 
 /// Waits for bytes; at first, for so many that it is clear which protocol they are. False is the end.
 fn poll_bytes(wire: &mut Wire, first: bool, context: &mut Context<'_>) -> Poll<bool> {
-    let order = wire.watched().order(context.waker());
-    wire.watched().rested();
+    let order = wire.watched().orders.latest(context.waker());
+    wire.watched().orders.rested();
     if order == Order::Close {
         return Poll::Ready(false);
     }
@@ -119,7 +119,7 @@ async fn speak_http1<H: Handler>(wire: Wire, protocols: &Protocols, shared: &Rc<
     let http = if shared.origin.caller.is_local() { &protocols.local } else { &protocols.remote };
     let Left { end, mut wire, unread } = super::http1::serve(wire, http, shared).await;
     let watched = &shared.watched;
-    if let Some(tunnel) = shared.origin.tunnel.take() {
+    if let Some(tunnel) = shared.origin.sequel.take_tunnel() {
         if matches!(end, End::Over) {
             wire.put_back(unread);
             relay::run(&mut wire, tunnel, watched).await;
@@ -137,7 +137,7 @@ async fn speak_http1<H: Handler>(wire: Wire, protocols: &Protocols, shared: &Rc<
             return Some(wire);
         }
         // A caller that may still be sending gets time to read its answer.
-        End::Over if watched.had_body() || wire.is_waiting() || !unread.is_empty() => {
+        End::Over if watched.answers.had_body() || wire.is_waiting() || !unread.is_empty() => {
             farewell::say(&mut wire, b"", watched).await;
         }
         End::Over | End::Idle | End::Closed => {}

@@ -86,7 +86,7 @@ pub(super) async fn say(wire: &mut Wire, last: &[u8], watched: &Watched) {
 /// Does something as long as the watch has patience.
 async fn until_closed<T>(watched: &Watched, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    poll_fn(|context| match watched.order(context.waker()) {
+    poll_fn(|context| match watched.orders.latest(context.waker()) {
         Order::Close => Poll::Ready(None),
         _ => work.as_mut().poll(context).map(Some),
     })

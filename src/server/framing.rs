@@ -5,11 +5,37 @@
 //! beginning of a line: what stands before the colon is checked by hyper. A head that came in one read with the request
 //! before it is not looked at: for that one hyper's reading holds (chunked wins, and the connection closes after it).
 
+use std::cell::RefCell;
+
 const CONTENT_LENGTH: &[u8] = b"content-length:";
+
+/// The raw bytes of the head that is being read, as it arrives; hyper bounds it.
+#[derive(Debug, Default)]
+pub(super) struct RawHead(RefCell<Vec<u8>>);
+
+impl RawHead {
+    /// Keeps more of it, until its request is there.
+    pub(super) fn keep(&self, bytes: &[u8]) {
+        self.0.borrow_mut().extend_from_slice(bytes);
+    }
+
+    /// Forgets it, its request being there; says whether it had a Content-Length where `asks` wants to know.
+    pub(super) fn forget(&self, asks: bool) -> bool {
+        let mut head = self.0.borrow_mut();
+        let found = asks && has_length(&head);
+        head.clear();
+        found
+    }
+
+    /// Gives its memory back.
+    pub(super) fn free(&self) {
+        self.0.take();
+    }
+}
 
 /// Whether the first head in these bytes has a Content-Length. Empty lines before it are skipped (RFC 9112 §2.2), and
 /// what stands behind it is no head.
-pub(super) fn has_length(head: &[u8]) -> bool {
+fn has_length(head: &[u8]) -> bool {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines = lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
     lines.any(|line| {

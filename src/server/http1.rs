@@ -92,7 +92,7 @@ where
     S: HttpService<Incoming, ResBody = B, Future: Unpin, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
 {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        let order = self.watched.order(context.waker());
+        let order = self.watched.orders.latest(context.waker());
         if order == Order::Close {
             return Poll::Ready(End::Closed);
         }
@@ -103,7 +103,7 @@ where
         match order {
             Order::Drain if !self.told => self.end(context, || End::Idle),
             Order::Rest => {
-                self.watched.rested();
+                self.watched.orders.rested();
                 if self.told || !self.is_idle() { Poll::Pending } else { self.end(context, || End::Rest) }
             }
             _ => Poll::Pending,
@@ -111,7 +111,7 @@ where
     }
 
     fn is_idle(&self) -> bool {
-        self.watched.phase() == Phase::Idle && !self.watched.is_stuck()
+        self.watched.phase() == Phase::Idle && !self.watched.backpressure.is_stuck()
     }
 
     /// Where nothing is being answered and no byte has arrived since the last answer, hyper, which has just read all
@@ -129,7 +129,7 @@ where
     /// hyper is also done when the caller does not take its last bytes at the moment: then it is asked again.
     fn poll_hyper(&mut self, context: &mut Context<'_>) -> Poll<End> {
         match self.connection.poll_without_shutdown(context) {
-            Poll::Ready(Ok(())) if self.watched.is_stuck() => Poll::Pending,
+            Poll::Ready(Ok(())) if self.watched.backpressure.is_stuck() => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(End::Over),
             Poll::Ready(Err(error)) => Poll::Ready(End::Failed(error)),
             Poll::Pending => Poll::Pending,

@@ -80,7 +80,7 @@ pub(super) async fn serve<H: Handler>(
     let mut connection = pin!(http.serve_connection(TokioIo::new(wire), request::service(Rc::clone(shared))));
     let mut told = false;
     poll_fn(|context| {
-        let order = watched.order(context.waker());
+        let order = watched.orders.latest(context.waker());
         if order == Order::Close {
             return Poll::Ready(Ok(()));
         }

@@ -24,7 +24,7 @@ pub(super) async fn run(wire: &mut Wire, tunnel: Tunnel, watched: &Rc<Watched>) 
     let Tunnel { mut upstream, held, .. } = tunnel;
     {
         let mut relay = pin!(copy_bidirectional_with_sizes(wire, &mut upstream, BUFFER, BUFFER));
-        poll_fn(|context| match (watched.order(context.waker()), relay.as_mut().poll(context)) {
+        poll_fn(|context| match (watched.orders.latest(context.waker()), relay.as_mut().poll(context)) {
             (_, Poll::Ready(ended)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a tunnel broke");

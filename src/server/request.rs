@@ -15,8 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 
+use super::busy::Busy;
 use super::state::Protocol;
-use super::watched::{Busy, Watched};
+use super::watched::Watched;
 use super::{Handler, Origin};
 use crate::error::ProxyError;
 use crate::guard::Refusal;
@@ -45,7 +46,7 @@ pub(super) fn service<H: Handler>(
         let shared = Rc::clone(&shared);
         let busy = shared.watched.start(!request.body().is_end_stream());
         let chunked = request.version() == Version::HTTP_11 && request.body().size_hint().exact().is_none();
-        let ambiguous = shared.watched.forget_head(chunked);
+        let ambiguous = shared.watched.head.forget(chunked);
         let mut place = home.take().unwrap_or_else(|| Box::pin(None));
         place.set(Some(async move {
             let response = if ambiguous {
@@ -55,8 +56,8 @@ pub(super) fn service<H: Handler>(
                 poll_fn(|context| shared.poll(handling.as_mut(), context)).await
             };
             shared.watched.begin();
-            if shared.watched.had_body() {
-                shared.watched.goes_on(shared.origin.tunnel.take_upload());
+            if shared.watched.answers.had_body() {
+                shared.watched.answers.goes_on(shared.origin.sequel.take_upload());
             }
             Ok(response.map(|body| Answering::new(body, busy)))
         }));

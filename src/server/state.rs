@@ -18,9 +18,10 @@ pub(super) enum Phase {
 }
 
 /// What a connection has been told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
     /// Go on.
+    #[default]
     Serve,
     /// Keep only the socket until bytes arrive.
     Rest,

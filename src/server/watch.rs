@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::rc::{Rc, Weak};
 
 use super::state::{Cause, Order, Phase, Protocol};
-use super::watched::{Inner, NEVER, Watched, ticks};
+use super::table::Table;
+use super::watched::{NEVER, Watched, ticks};
 use crate::config::server::Limits;
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ const SAMPLE: usize = 64;
 /// All connections of a server.
 #[derive(Debug)]
 pub(super) struct Watch {
-    inner: Rc<Inner>,
+    table: Rc<Table>,
     first_byte: u32,
     header: u32,
     idle: u32,
@@ -41,7 +42,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            inner: Rc::default(),
+            table: Rc::default(),
             first_byte: ticks(limits.first_byte_timeout),
             header: ticks(limits.header_timeout),
             idle: ticks(limits.idle_timeout),
@@ -52,18 +53,14 @@ impl Watch {
 
     /// A new connection; it counts until the handle is dropped.
     pub(super) fn add(&self) -> Rc<Watched> {
-        let watched = Rc::new(Watched::new(Rc::clone(&self.inner)));
-        self.inner.open.set(self.inner.open.get() + 1);
-        self.inner.connections.borrow_mut().push(Rc::downgrade(&watched));
-        watched
+        self.table.add()
     }
 
     /// A second has passed: connections that have waited too long are closed.
     pub(super) fn tick(&self) {
         let mut waiting = 0;
-        let now = self.inner.now.get().saturating_add(1);
-        self.inner.now.set(now);
-        self.inner.connections.borrow_mut().retain(|connection| {
+        let now = self.table.tick();
+        self.table.connections.borrow_mut().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
             self.look(&connection, now);
             waiting += usize::from(connection.is_waiting());
@@ -79,81 +76,76 @@ impl Watch {
 
     fn look(&self, connection: &Watched, now: u32) {
         connection.noise.forget();
-        let waited = now.saturating_sub(connection.since.get());
-        let (limit, cause) = match connection.phase.get() {
+        let waited = now.saturating_sub(connection.since());
+        let (limit, cause) = match connection.phase() {
             Phase::Fresh => (self.first_byte, Cause::FirstByte),
             Phase::Head => (self.header, Cause::Head),
             Phase::Idle => (self.idle, Cause::Idle),
-            Phase::Tunnel => (connection.tunnel.get(), Cause::TunnelIdle),
+            Phase::Tunnel => (connection.tunnel_idle(), Cause::TunnelIdle),
             Phase::Linger => (LINGER, Cause::Lingered),
-            Phase::Busy if connection.half_closed.get() && !connection.probed.get() => {
-                (HALF_CLOSED, Cause::Gone)
-            }
+            Phase::Busy if connection.presence.is_doubtful() => (HALF_CLOSED, Cause::Gone),
             Phase::Busy => (NEVER, Cause::Stuck),
         };
         // A caller that reads nothing would hold its answer, and the upstream's connection, for ever.
-        let stuck = now.saturating_sub(connection.stuck.get().unwrap_or(now)).max(connection.held_up(now));
-        let patience =
-            if connection.phase.get() == Phase::Tunnel { connection.tunnel.get() } else { self.idle };
+        let stuck = connection.backpressure.lasts(now);
+        let patience = if connection.phase() == Phase::Tunnel { connection.tunnel_idle() } else { self.idle };
         if stuck > patience {
-            connection.close(Cause::Stuck);
+            connection.orders.close(Cause::Stuck);
         } else if waited > limit {
             self.expire(connection, cause);
         } else if connection.is_leaving() && waited > LINGER {
-            connection.close(Cause::Idle);
-        } else if connection.phase.get() == Phase::Idle && waited >= REST_AFTER {
+            connection.orders.close(Cause::Idle);
+        } else if connection.phase() == Phase::Idle && waited >= REST_AFTER {
             connection.rest();
-        } else if connection.half_closed.get() {
+        } else if connection.presence.is_half_closed() {
             // Whether it has gone meanwhile, the socket says only when asked.
-            connection.wake();
+            connection.orders.wake();
         }
     }
 
     /// An idle HTTP/2 connection is told first (GOAWAY): its caller may be about to open a stream.
     fn expire(&self, connection: &Watched, cause: Cause) {
-        let first = connection.protocol.get() == Protocol::Http2 && connection.order.get() == Order::Serve;
+        let first = connection.protocol() == Protocol::Http2 && connection.orders.given() == Order::Serve;
         if first && cause == Cause::Idle {
             connection.enter(Phase::Idle);
-            connection.give(Order::Drain);
+            connection.orders.give(Order::Drain);
         } else {
-            connection.close(cause);
+            connection.orders.close(cause);
         }
     }
 
     /// Every connection finishes what it is answering, to the last byte, and closes; at once, if that is nothing.
     pub(super) fn drain(&self) {
-        for connection in self.inner.connections.borrow().iter().filter_map(Weak::upgrade) {
-            if connection.phase.get() == Phase::Idle {
+        for connection in self.table.connections.borrow().iter().filter_map(Weak::upgrade) {
+            if connection.phase() == Phase::Idle {
                 // From here on the time counts that an HTTP/2 caller has for its farewell.
                 connection.enter(Phase::Idle);
             }
-            connection.give(Order::Drain);
+            connection.orders.give(Order::Drain);
         }
     }
 
     /// Makes room for a connection: of some, the one that has waited longest without a request is closed. False if all
     /// of them are busy.
     pub(super) fn evict(&self, newest: &Rc<Watched>) -> bool {
-        let connections = self.inner.connections.borrow();
+        let connections = self.table.connections.borrow();
         let (count, from) = (connections.len(), self.cursor.get());
         self.cursor.set((from + SAMPLE) % count.max(1));
         let all = (from..from + count).filter_map(|at| connections[at % count].upgrade());
         let waiting = all.filter(|one| one.is_waiting() && !Rc::ptr_eq(one, newest)).take(SAMPLE);
-        let oldest = waiting.min_by_key(|one| one.since.get());
+        let oldest = waiting.min_by_key(|one| one.since());
         if let Some(oldest) = &oldest {
-            oldest.close(Cause::Crowded);
+            oldest.orders.close(Cause::Crowded);
         }
         oldest.is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.inner.open.get() == 0
+        self.table.is_empty()
     }
 
     /// Waits until the last connection is gone.
     pub(super) async fn emptied(&self) {
-        while !self.is_empty() {
-            self.inner.emptied.notified().await;
-        }
+        self.table.emptied().await;
     }
 }

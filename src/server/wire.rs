@@ -141,7 +141,7 @@ impl Wire {
         }
         self.watched.received();
         if self.watched.phase() == Phase::Head {
-            self.watched.keep_head(arrived);
+            self.watched.head.keep(arrived);
         }
         Poll::Ready(self.count_frames(arrived))
     }
@@ -150,7 +150,7 @@ impl Wire {
     /// the tail of an answer may still wait (a head that was sent too early), the two cannot be told apart.
     fn holds_back(&mut self, bytes: &[u8]) -> bool {
         let own = self.protocol == Protocol::Http1
-            && self.watched.is_between_answers()
+            && self.watched.answers.is_between()
             && matches!(self.watched.phase(), Phase::Fresh | Phase::Idle | Phase::Head);
         if own {
             self.aside().refused.extend_from_slice(bytes);
@@ -183,7 +183,7 @@ impl Wire {
             return Ok(());
         }
         let gone = || Err(io::ErrorKind::ConnectionAborted.into());
-        if self.watched.is_half_closed() {
+        if self.watched.presence.is_half_closed() {
             // What came after the end, the socket says only when asked.
             let error = self.stream.take_error()?;
             return error.map_or_else(|| if self.stream.is_gone() { gone() } else { Ok(()) }, Err);
@@ -228,8 +228,8 @@ impl AsyncWrite for Wire {
     /// Called by hyper whenever it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.watched.flushed();
-        if this.protocol == Protocol::Http1 && this.watched.is_busy() {
+        this.watched.answers.flushed();
+        if this.protocol == Protocol::Http1 && this.watched.answers.is_open() {
             this.poll_presence(context)?;
         }
         // A socket has nothing to flush.
@@ -250,7 +250,7 @@ impl AsyncWrite for Wire {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.watched.is_between_answers() && this.protocol == Protocol::Http1 {
+        if this.watched.answers.is_between() && this.protocol == Protocol::Http1 {
             let written = slices.iter().map(|slice| slice.len()).sum();
             if slices.iter().all(|slice| this.holds_back(slice)) {
                 return Poll::Ready(Ok(written));

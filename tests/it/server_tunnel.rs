@@ -34,7 +34,7 @@ impl Answers for Tunnels {
             Request::get(path).header(CONNECTION, "upgrade").header(UPGRADE, "echo").body(text("")).unwrap();
         let mut response = send.send_request(request).await.unwrap();
         let upstream = Box::new(TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap()));
-        origin.tunnel.set(Tunnel { upstream, idle: self.idle, held: Box::new(()) });
+        origin.sequel.set_tunnel(Tunnel { upstream, idle: self.idle, held: Box::new(()) });
         let mut response = Response::new(text(""));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -1,13 +1,14 @@
 //! TCP to a host: every address that its name has, both families, one staggered behind the other (RFC 8305).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::lookup::Lookup;
 use crate::forward::ForwardError;
 
 /// A peer that is gone without a word is noticed within a minute, even on a connection that only waits.
@@ -22,8 +23,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 const STAGGER: Duration = Duration::from_millis(300);
 
 /// A TCP connection to the first address that answers; an error tells of every address that was tried.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ForwardError> {
-    let stream = race(resolve(host, port).await?).await?;
+pub(super) async fn connect(lookup: &Lookup) -> Result<TcpStream, ForwardError> {
+    let stream = race(interleave(lookup.addresses().await?)).await?;
     // None of this decides whether the connection works.
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(&stream);
@@ -40,20 +41,6 @@ pub(super) fn allow_pauses(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_user_timeout(None);
     #[cfg(not(target_os = "linux"))]
     let _ = stream;
-}
-
-/// The addresses of a host, in the order in which to try them.
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ForwardError> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let found = lookup_host((host, port)).await;
-    let found = found.map_err(|error| ForwardError::Dns(format!("{host}: {error}")))?;
-    let found = interleave(found.collect());
-    if found.is_empty() {
-        return Err(ForwardError::Dns(format!("{host}: the name has no address")));
-    }
-    Ok(found)
 }
 
 /// Alternates the families, starting with the one that the resolver prefers, so that a family that is dead here costs
@@ -140,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_is_no_connection_error() {
-        let error = connect("no-such-name.invalid", 80).await.unwrap_err();
+        let error = connect(&Lookup::new("no-such-name.invalid".to_owned(), 80)).await.unwrap_err();
         assert!(
             matches!(&error, ForwardError::Dns(text) if text.contains("no-such-name.invalid")),
             "{error}"

@@ -161,13 +161,14 @@ mod tests {
     use socket2::SockRef;
     use tokio::net::TcpListener;
 
+    use super::super::lookup::Lookup;
     use super::*;
 
     /// What the kernel knows of a connection that has been written to until nothing more went.
     async fn when_stuck(allow: impl FnOnce(&mut Transport)) -> Option<Duration> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tcp = connect::connect(&address.ip().to_string(), address.port()).await.unwrap();
+        let tcp = connect::connect(&Lookup::new(address.ip().to_string(), address.port())).await.unwrap();
         let _deaf = listener.accept().await.unwrap();
         let mut transport = Transport::plain(tcp);
         allow(&mut transport);

@@ -2,7 +2,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::*;
-use crate::server::watched::Busy;
+use crate::server::busy::Busy;
 
 fn watch(seconds: u64) -> Watch {
     let span = Duration::from_secs(seconds);
@@ -22,7 +22,7 @@ fn watch(seconds: u64) -> Watch {
 }
 
 fn order(connection: &Watched) -> Order {
-    connection.order(Waker::noop())
+    connection.orders.latest(Waker::noop())
 }
 
 /// One that is kept, or being served.
@@ -43,11 +43,11 @@ fn connections_that_wait_too_long_are_closed_and_busy_ones_are_not() {
     drop(done);
     let (busy, _request) = with_request(&watch);
     (0..3).for_each(|_| watch.tick());
-    assert_eq!((order(&silent), silent.cause()), (Order::Close, Some(Cause::FirstByte)));
-    assert_eq!((order(&slow), slow.cause()), (Order::Close, Some(Cause::Head)));
+    assert_eq!((order(&silent), silent.orders.cause()), (Order::Close, Some(Cause::FirstByte)));
+    assert_eq!((order(&slow), slow.orders.cause()), (Order::Close, Some(Cause::Head)));
     assert_eq!(order(&idle), Order::Rest, "it keeps its socket and gives up the rest");
     (0..4).for_each(|_| watch.tick());
-    assert_eq!((order(&idle), idle.cause()), (Order::Close, Some(Cause::Idle)));
+    assert_eq!((order(&idle), idle.orders.cause()), (Order::Close, Some(Cause::Idle)));
     assert_eq!(order(&busy), Order::Serve);
 }
 
@@ -63,7 +63,7 @@ fn a_caller_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
         slow.told(&Poll::Ready(()));
         tail.told(&Poll::Ready(()));
     }
-    assert_eq!((order(&deaf), deaf.cause()), (Order::Close, Some(Cause::Stuck)));
+    assert_eq!((order(&deaf), deaf.orders.cause()), (Order::Close, Some(Cause::Stuck)));
     assert_eq!((order(&slow), order(&tail)), (Order::Serve, Order::Serve));
 }
 
@@ -97,7 +97,7 @@ fn an_http2_connection_counts_its_streams_and_pings_do_not_keep_it() {
     assert_eq!(order(&connection), Order::Drain, "idle for too long: it is told");
     assert_eq!(connection.phase(), Phase::Idle);
     (0..5).for_each(|_| watch.tick());
-    assert_eq!((order(&connection), connection.cause()), (Order::Close, Some(Cause::Idle)));
+    assert_eq!((order(&connection), connection.orders.cause()), (Order::Close, Some(Cause::Idle)));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_caller_that_closed_its_side_waits_for_an_answer_for_a_while() {
     assert!(reads.end_of_input(), "it had begun to read and does no more");
     (0..9).for_each(|_| watch.tick());
     for gone in [&waits, &silent] {
-        assert_eq!((order(gone), gone.cause()), (Order::Close, Some(Cause::Gone)));
+        assert_eq!((order(gone), gone.orders.cause()), (Order::Close, Some(Cause::Gone)));
     }
     assert_eq!(order(&gets), Order::Serve, "bytes are taken, and no error says that it has gone");
 }
@@ -130,7 +130,7 @@ fn the_one_that_has_waited_longest_makes_room() {
     watch.tick();
     let (young, newest) = (watch.add(), watch.add());
     assert!(watch.evict(&newest));
-    assert_eq!((order(&old), old.cause()), (Order::Close, Some(Cause::Crowded)));
+    assert_eq!((order(&old), old.orders.cause()), (Order::Close, Some(Cause::Crowded)));
     assert!(watch.evict(&newest));
     assert_eq!(order(&young), Order::Close);
     assert!(!watch.evict(&newest), "nobody is left but the busy one and itself");
@@ -144,17 +144,17 @@ fn a_crowd_that_asks_once_each_rests_without_waiting_for_a_tick() {
             let (connection, busy) = with_request(&watch);
             drop(busy);
             // What its task does with the order.
-            for other in watch.inner.connections.borrow().iter().filter_map(std::rc::Weak::upgrade) {
+            for other in watch.table.connections.borrow().iter().filter_map(std::rc::Weak::upgrade) {
                 if order(&other) == Order::Rest {
-                    other.rested();
+                    other.orders.rested();
                     other.set_at_rest(true);
                 }
             }
             connection
         })
         .collect();
-    let awake = watch.inner.awake.get();
+    let awake = watch.table.awake();
     assert!((1..=80).contains(&awake), "{awake} of {} keep what they are served with", crowd.len());
     drop(crowd);
-    assert_eq!(watch.inner.awake.get(), 0);
+    assert_eq!(watch.table.awake(), 0);
 }
