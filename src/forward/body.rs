@@ -41,6 +41,8 @@ pub struct Download {
     alarm: Alarm,
     /// Since when the upstream has been silent, by the worker's clock.
     silent: Option<Instant>,
+    /// Why it broke off, when whoever reads has not been told yet. Boxed: every answer is moved.
+    broken: Option<Box<AnswerFault>>,
 }
 
 /// What holds for a download.
@@ -94,7 +96,8 @@ impl Download {
         rules: DownloadRules,
         ticker: &Rc<Ticker>,
     ) -> Self {
-        let mut download = Self { body, ticket, upload, rules, alarm: Alarm::new(ticker), silent: None };
+        let mut download =
+            Self { body, ticket, upload, rules, alarm: Alarm::new(ticker), silent: None, broken: None };
         if download.body.is_end_stream() {
             download.finish();
         }
@@ -141,15 +144,22 @@ impl Body for Download {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(fault) = this.broken.take() {
+            return Poll::Ready(Some(Err((*fault).into())));
+        }
         let Poll::Ready(frame) = this.poll_next(context) else {
             return this.poll_late(context).map(|late| Some(Err(late)));
         };
         this.silent = None;
         let frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
+            Some(Err(fault)) => {
                 this.ticket = None;
-                return Poll::Ready(Some(Err(error.into())));
+                // Told one turn later: hyper writes what it has, be it only the head, when it has to wait, and drops it
+                // when a body fails.
+                this.broken = Some(Box::new(fault));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             None => {
                 this.finish();
@@ -179,5 +189,49 @@ impl Body for Download {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http::Request;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::forward::dial::Transport;
+    use crate::forward::http1::{self, Buffers, Connection, Lifetime, Limits};
+    use crate::forward::upload::Upload;
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_leaves_time_to_write_what_came_before() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
+        far.shutdown().await.unwrap();
+        let connection =
+            Connection::new(Transport::pipe(near), &Rc::new(Buffers::default()), Lifetime::default());
+        let head = Request::get("/").header("host", "h").body(()).unwrap().into_parts().0;
+        let limits = Limits { bytes: 1000, fields: 10 };
+        let answer = http1::send(connection, &head, &mut Upload::Empty, limits).await.unwrap();
+        let body = AnswerBody::Http1(answer.into_body());
+        let rules = DownloadRules { idle: Duration::ZERO, until: None, tail: None };
+        let mut download = Download::new(body, None, None, rules, &Ticker::new());
+        let mut said = Vec::new();
+        let fault = poll_fn(|context| {
+            loop {
+                match Pin::new(&mut download).poll_frame(context) {
+                    Poll::Ready(Some(Ok(frame))) => said.push(frame.into_data().ok()),
+                    Poll::Ready(Some(Err(fault))) => return Poll::Ready(Some(fault)),
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending => {
+                        said.push(None);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        });
+        assert!(matches!(fault.await, Some(BodyError::Upstream(_))));
+        assert_eq!(said, [Some(Bytes::from_static(b"half")), None]);
     }
 }

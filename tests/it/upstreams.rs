@@ -48,6 +48,26 @@ fn a_body_that_stalls_is_cut_and_one_that_moves_is_not() {
 }
 
 #[test]
+fn what_came_of_an_answer_that_breaks_off_reaches_its_caller() {
+    let rig = Setup::new().start();
+    for step in [Step::Close, Step::Reset] {
+        // With both at once it depends on the moment what is seen of the upstream first.
+        let gate = || if matches!(step, Step::Reset) { Duration::from_millis(20) } else { Duration::ZERO };
+        for body in ["", "0123456789"] {
+            for _ in 0..20 {
+                let cut = Reply::raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{body}"));
+                rig.upstream.script([cut.then(Step::Pause(gate())).then(step.clone())]);
+                let mut caller = rig.connect();
+                let head = caller.send(rig.request("POST", "/", &[], b"")).read_head().expect("a head");
+                assert_eq!(head.word(1), "200");
+                assert_eq!(caller.read_bytes(body.len()).unwrap(), body.as_bytes());
+                assert!(caller.read_bytes(1).is_err(), "cut, not completed");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_upstream_that_is_down_is_a_502_that_says_so() {
     let rig = Setup::new().start();
     rig.upstream.server().stop();

@@ -55,13 +55,13 @@ class Gates(unittest.TestCase):
     GOOD = {1: 6.0, 64: 4.08}
 
     def test_pass_what_is_within_them(self):
-        self.assertEqual(gates.broken(32_000, 32_500, self.GOOD), [])
+        self.assertEqual(gates.broken(28_000, 28_500, self.GOOD), [])
 
     def test_each_stops_what_is_beyond_it(self):
         self.assertEqual(len(gates.broken(34_000, 34_000, self.GOOD)), 1)
-        self.assertEqual(len(gates.broken(32_000, 33_200, self.GOOD)), 1)
-        self.assertEqual(len(gates.broken(32_000, 32_000, {1: 7.0, 64: 4.08})), 1)
-        self.assertEqual(len(gates.broken(32_000, 32_000, {1: 6.0, 64: 4.6})), 1)
+        self.assertEqual(len(gates.broken(28_000, 29_100, self.GOOD)), 1)
+        self.assertEqual(len(gates.broken(28_000, 28_000, {1: 7.0, 64: 4.08})), 1)
+        self.assertEqual(len(gates.broken(28_000, 28_000, {1: 6.0, 64: 4.6})), 1)
 
 
 class Shares(unittest.TestCase):
