@@ -10,7 +10,7 @@ mod reading;
 mod units;
 
 use reading::{Reading, Split};
-use units::Units;
+use units::{Unit, Units};
 
 /// A path that cannot be matched without guessing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,21 +127,17 @@ fn allowed(units: &Units, rules: &PathRules) -> Result<(), Ambiguous> {
 ///
 /// Without dot segments the most lenient reading decides: a match holds nothing that readings differ in, so what a less
 /// lenient one matches the most lenient one matches too. But where `;` may cut what others take for a separator (`/a;%2Fb`
-/// is `/a` or `/a/b`), all readings are made. With dot segments it matters which segments there are, so all
-/// readings are made, and none may leave the route on its way.
+/// is `/a` or `/a/b`), and with dot segments, it matters which segments there are: all readings are made, and none may
+/// leave the route on its way. What is spelled in two ways at once, of which a backend may know one, is refused there.
 fn judge(units: &Units, rules: &PathRules, same: impl Fn(&str) -> bool) -> Result<(), Ambiguous> {
     let lenient = Reading::of(units, Split::LENIENT);
-    match lenient.dot_segments() {
-        0 if same(&lenient.merged()) && (!swallows(units) || stays(units, &same)) => Ok(()),
-        0 => Err(Ambiguous),
-        1..=MOST_DOT_SEGMENTS if rules.dot_segments && same(&lenient.merged()) => {
-            if stays(units, &same) {
-                Ok(())
-            } else {
-                Err(Ambiguous)
-            }
-        }
-        _ => Err(Ambiguous),
+    let dots = lenient.dot_segments();
+    let lets = dots == 0 || (dots <= MOST_DOT_SEGMENTS && rules.dot_segments);
+    let every = dots > 0 || swallows(units);
+    if lets && same(&lenient.merged()) && (!every || (is_spelled_alike(units) && stays(units, &same))) {
+        Ok(())
+    } else {
+        Err(Ambiguous)
     }
 }
 
@@ -154,6 +150,18 @@ fn stays(units: &Units, same: &impl Fn(&str) -> bool) -> bool {
 fn swallows(units: &Units) -> bool {
     let mut behind = units.iter().skip_while(|unit| unit.byte != b';');
     behind.any(|unit| unit.byte == b'\\' || (unit.byte == b'/' && (unit.escapes > 0 || unit.overlong)))
+}
+
+/// Whether all of a kind that readings differ in are spelled alike, so that [`Split::all`] holds every reading: with `%2F`
+/// and `%252F` in one path, a backend may take either, both or none for a slash.
+fn is_spelled_alike(units: &Units) -> bool {
+    [b'/', b'\\', b'.', b';'].into_iter().all(|byte| {
+        // These two are what they are, to everybody, where they are plain.
+        let certain = |unit: &&Unit| matches!(byte, b'/' | b'.') && unit.escapes == 0 && !unit.overlong;
+        let mut spelled = units.iter().filter(|unit| unit.byte == byte && !certain(unit));
+        let first = spelled.next().map(|unit| (unit.escapes, unit.overlong));
+        spelled.all(|unit| Some((unit.escapes, unit.overlong)) == first)
+    })
 }
 
 #[cfg(test)]
