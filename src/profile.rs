@@ -15,7 +15,7 @@ use crate::token::AccessToken;
 use crate::token::cell::{self, TokenCell};
 use crate::token::error::FetchError;
 use crate::token::refresh::{self, Refresh, RefreshObserver, RefreshPolicy};
-use crate::token::source::{FetchContext, FetchReason, OAuth2Source, TokenSource};
+use crate::token::source::{FetchContext, FetchReason, Source, TokenSource};
 
 /// A named credential whose token is kept fresh in the background. Dropping it ends the refresh task.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Profile {
 impl Profile {
     /// Starts to fetch at once, on the tokio runtime of the caller.
     pub fn start(config: Arc<ProfileConfig>, clock: Clock, observer: Arc<dyn RefreshObserver>) -> Self {
-        let source = OAuth2Source::new(Arc::clone(&config), clock.clone());
+        let source = Source::of(Arc::clone(&config), clock.clone());
         Self::start_with(config, clock, observer, source)
     }
 
@@ -82,7 +82,7 @@ impl Drop for Profile {
 
 /// Gets one token for a profile, without a task and without a retry: for `sidepass token`.
 pub async fn fetch_once(config: Arc<ProfileConfig>, clock: Clock) -> Result<AccessToken, FetchError> {
-    let source = OAuth2Source::new(config, clock);
+    let source = Source::of(config, clock);
     source.fetch(FetchContext { why: FetchReason::First, previous: None }).await
 }
 

@@ -4,12 +4,19 @@ pub mod cell;
 pub mod client_auth;
 pub mod date;
 pub mod error;
+pub mod fixed;
 pub mod form;
+pub mod grant;
+pub mod http;
+mod inputs;
 pub mod jwt;
+pub mod login;
+pub mod oauth2;
 pub mod redact;
 pub mod refresh;
 pub mod request;
 pub mod response;
+pub mod signed;
 pub mod source;
 
 use std::fmt;
@@ -39,9 +46,44 @@ pub struct AccessToken {
     pub lifetime: Duration,
     /// Where the lifetime was read.
     pub lifetime_from: LifetimeFrom,
+    /// Which of two client secrets it was got with, where there are two.
+    pub secret: Option<SecretSlot>,
+}
+
+/// One of two client secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecretSlot {
+    /// `current`
+    #[default]
+    Current,
+    /// `next`
+    Next,
+}
+
+impl SecretSlot {
+    /// As it is written in proxy.yaml.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Next => "next",
+        }
+    }
+
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Current => Self::Next,
+            Self::Next => Self::Current,
+        }
+    }
 }
 
 impl AccessToken {
+    /// A token with a lifetime and where that was read.
+    pub fn new(text: Secret, issued_at: Moment, (lifetime, lifetime_from): (Duration, LifetimeFrom)) -> Self {
+        Self { text, issued_at, lifetime, lifetime_from, secret: None }
+    }
+
     /// When it stops being valid.
     pub fn expires_at(&self) -> Moment {
         self.issued_at.after(self.lifetime)
@@ -67,6 +109,8 @@ pub enum LifetimeFrom {
     LastSeen,
     /// Nothing else was there: the profile's `default_lifetime`.
     Default,
+    /// A static credential: it does not expire.
+    Never,
 }
 
 impl LifetimeFrom {
@@ -78,6 +122,7 @@ impl LifetimeFrom {
             Self::JwtExp => "jwt_exp",
             Self::LastSeen => "last_seen",
             Self::Default => "default_lifetime",
+            Self::Never => "never",
         }
     }
 }
@@ -97,7 +142,8 @@ pub(crate) mod testing {
 
     use super::*;
     use crate::config::profile::{
-        BasicEncoding, ClientAuthentication, ContentType, GrantTypePlace, ProfileConfig,
+        AnswerRules, BasicEncoding, ClientAuthentication, ClientConfig, ClientSecret, Grant, OAuth2,
+        ProfileConfig, ProfileKind, RequestConfig, TokenEndpoint, Transport,
     };
     use crate::config::{Name, SecretSource};
 
@@ -113,6 +159,7 @@ pub(crate) mod testing {
             issued_at: now,
             lifetime,
             lifetime_from: LifetimeFrom::ExpiresIn,
+            secret: None,
         }
     }
 
@@ -121,28 +168,69 @@ pub(crate) mod testing {
         SecretSource::Literal(Secret::new(value.to_owned()))
     }
 
-    /// A profile with every default.
+    /// A profile with client credentials and every default.
     pub(crate) fn profile(url: &str, id: &str, secret: &str) -> ProfileConfig {
+        let secret = ClientSecret { current: literal(secret), next: None };
+        let scheme = "Basic".to_owned();
+        let authentication =
+            ClientAuthentication::RequestHeader { secret, encoding: BasicEncoding::Form, scheme };
+        with_grant(OAuth2 {
+            endpoint: TokenEndpoint::Url(literal(url)),
+            client: ClientConfig { id: Some(literal(id)), authentication },
+            grant: Grant::ClientCredentials,
+            request: RequestConfig::default(),
+            dpop: None,
+        })
+    }
+
+    /// A profile of this kind of token request, and every default.
+    pub(crate) fn with_grant(oauth2: OAuth2) -> ProfileConfig {
+        of_kind(ProfileKind::OAuth2(Box::new(oauth2)))
+    }
+
+    /// A profile of any kind, and every default.
+    pub(crate) fn of_kind(kind: ProfileKind) -> ProfileConfig {
         ProfileConfig {
             name: Name::new("test").unwrap(),
             description: None,
-            token_service_url: literal(url),
-            client_id: literal(id),
-            client_secret: literal(secret),
-            client_authentication: ClientAuthentication::RequestHeader,
-            basic_encoding: BasicEncoding::Form,
-            grant_type_in: GrantTypePlace::Body,
-            scope: None,
-            resource: None,
-            audience: None,
-            content_type: ContentType::Form,
-            custom_parameters: Vec::new(),
-            ca_file: None,
-            allow_cleartext: false,
+            kind,
+            transport: Transport::default(),
+            answer: AnswerRules::default(),
             required: true,
             default_lifetime: Duration::from_secs(300),
             stale_if_error: Duration::ZERO,
             token_wait: Duration::from_secs(5),
+        }
+    }
+
+    impl ProfileConfig {
+        /// Its OAuth2 part, to be changed.
+        pub(crate) fn oauth2_mut(&mut self) -> &mut OAuth2 {
+            match &mut self.kind {
+                ProfileKind::OAuth2(oauth2) => oauth2,
+                _ => panic!("no OAuth2"),
+            }
+        }
+
+        /// How its request is written, to be changed.
+        pub(crate) fn request_mut(&mut self) -> &mut RequestConfig {
+            &mut self.oauth2_mut().request
+        }
+
+        /// Shows this secret in the body.
+        pub(crate) fn body_secret(&mut self, secret: SecretSource) {
+            let secret = ClientSecret { current: secret, next: None };
+            self.oauth2_mut().client.authentication = ClientAuthentication::BodyParameter { secret };
+        }
+
+        /// Shows this secret in the header.
+        pub(crate) fn header_secret(&mut self, new: SecretSource, new_encoding: BasicEncoding) {
+            let secret = ClientSecret { current: new, next: None };
+            self.oauth2_mut().client.authentication = ClientAuthentication::RequestHeader {
+                secret,
+                encoding: new_encoding,
+                scheme: "Basic".to_owned(),
+            };
         }
     }
 }

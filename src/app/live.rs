@@ -51,7 +51,7 @@ pub(super) fn check(config: &Config) -> Result<(), StartError> {
         upstream(route)?;
     }
     for profile in &config.profiles {
-        let Some(path) = &profile.ca_file else { continue };
+        let Some(path) = &profile.transport.ca_file else { continue };
         trust_in(path).map_err(|reason| StartError::Profile { profile: profile.name.to_string(), reason })?;
     }
     Ok(())

@@ -37,12 +37,23 @@ const FORMS: Keys = Keys {
 
 /// Reads a string that may be a secret, and looks at once whether it can be read.
 pub(crate) fn source(at: &At<'_>, kind: Kind) -> Read<SecretSource> {
-    let source = match &at.node.value {
-        Value::Map(_) => form(at)?,
-        _ => from_scalar(at, at.scalar()?, kind)?,
-    };
+    let source = unchecked(at, kind)?;
     check(at, &source)?;
     Ok(source)
+}
+
+/// The same for a text of several lines, such as PEM; what it holds is for the caller to check.
+pub(crate) fn text_source(at: &At<'_>, kind: Kind) -> Read<SecretSource> {
+    let source = unchecked(at, kind)?;
+    source.read_text().map_err(|error| at.error(error.0))?;
+    Ok(source)
+}
+
+fn unchecked(at: &At<'_>, kind: Kind) -> Read<SecretSource> {
+    match &at.node.value {
+        Value::Map(_) => form(at),
+        _ => from_scalar(at, at.scalar()?, kind),
+    }
 }
 
 fn from_scalar(at: &At<'_>, scalar: &Scalar, kind: Kind) -> Read<SecretSource> {

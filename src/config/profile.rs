@@ -1,44 +1,45 @@
-//! A profile as meant: every field of CPI's "OAuth2 Client Credentials" artifact, and what a sidecar adds.
+//! A profile as meant: how to get a credential, whatever the type, and how to keep it.
+//!
+//! Every field of CPI's security material has its place here, and what other providers and a sidecar add.
 
-use std::fmt;
+pub mod answer;
+pub mod assertion;
+pub mod client;
+pub mod grant;
+pub mod login;
+pub mod request;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::answer::{AnswerRules, LifetimeUnit, MemberPath, Success};
+pub use self::assertion::{Algorithm, AssertionConfig, JwtOptions, Thumbprint};
+pub use self::client::{
+    BasicEncoding, ClientAuthentication, ClientConfig, ClientSecret, DpopConfig, KeyPairConfig,
+};
+pub use self::grant::{
+    ActorToken, AuthorizationCode, Grant, RefreshToken, SamlAssertion, SubjectToken, TargetSystem,
+    TokenExchange, UserId,
+};
+pub use self::login::{FirstProfile, HttpLogin, LoginBody, LoginTemplate};
+pub use self::request::{
+    ContentType, CustomParameter, GrantTypePlace, ParameterPlace, RequestConfig, RequestMethod, Scope,
+};
 use super::{Name, SecretSource};
 
-/// A named OAuth2 credential: how to get an access token.
+/// A named credential: how to get it, and how to keep it.
 #[derive(Clone, Debug)]
 pub struct ProfileConfig {
     /// Its name: labels metrics and logs, and is what routes refer to.
     pub name: Name,
     /// Free text, for `/status`.
     pub description: Option<String>,
-    /// The token endpoint. Checked at load with [`super::HttpUrl::parse`]; read again at each fetch (it may be a file).
-    pub token_service_url: SecretSource,
-    /// The client id.
-    pub client_id: SecretSource,
-    /// The client secret.
-    pub client_secret: SecretSource,
-    /// Where id and secret stand in the token request.
-    pub client_authentication: ClientAuthentication,
-    /// What is done to id and secret before Base64.
-    pub basic_encoding: BasicEncoding,
-    /// Where the `grant_type` parameter stands.
-    pub grant_type_in: GrantTypePlace,
-    /// The scope, if one is asked for.
-    pub scope: Option<Scope>,
-    /// `resource` parameter (RFC 8707).
-    pub resource: Option<SecretSource>,
-    /// `audience` parameter.
-    pub audience: Option<SecretSource>,
-    /// Media type of the token request's body.
-    pub content_type: ContentType,
-    /// CPI's custom parameter table, in the order of the file.
-    pub custom_parameters: Vec<CustomParameter>,
-    /// PEM file of the certificate authorities to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Whether the token service may be `http://` on another machine.
-    pub allow_cleartext: bool,
+    /// How the credential is got.
+    pub kind: ProfileKind,
+    /// How its service is reached.
+    pub transport: Transport,
+    /// What its answer looks like.
+    pub answer: AnswerRules,
     /// Whether `/startupz` and `/readyz` wait for this profile's first token.
     pub required: bool,
     /// Lifetime of a token whose answer names none.
@@ -49,78 +50,159 @@ pub struct ProfileConfig {
     pub token_wait: Duration,
 }
 
-/// CPI "Client Authentication" (RFC 6749 §2.3.1).
+/// How a credential is got: the `type` of a profile.
+#[derive(Clone, Debug)]
+pub enum ProfileKind {
+    /// `oauth2_*`: a token request to a token endpoint (RFC 6749).
+    OAuth2(Box<OAuth2>),
+    /// `http_login`: an HTTP request that is no OAuth, and an answer with a token somewhere in it.
+    HttpLogin(Box<HttpLogin>),
+    /// `self_signed_jwt`: a JWT that we sign is the token.
+    SelfSignedJwt(Box<AssertionConfig>),
+    /// `static_token`: a token that somebody else gave us.
+    StaticToken(SecretSource),
+    /// `user_credentials`: name and password, as Basic (RFC 7617).
+    UserCredentials {
+        /// The name; without a colon.
+        user: SecretSource,
+        /// The password.
+        password: SecretSource,
+    },
+}
+
+/// A token request: to whom, from whom, for what.
+#[derive(Clone, Debug)]
+pub struct OAuth2 {
+    /// The token endpoint.
+    pub endpoint: TokenEndpoint,
+    /// The client, and how it proves itself.
+    pub client: ClientConfig,
+    /// The grant.
+    pub grant: Grant,
+    /// How the request is written, and what it asks for.
+    pub request: RequestConfig,
+    /// Whether tokens are bound to a key (RFC 9449).
+    pub dpop: Option<DpopConfig>,
+}
+
+/// Where the token endpoint is.
+#[derive(Clone, Debug)]
+pub enum TokenEndpoint {
+    /// `token_service_url`. Checked at load with [`super::HttpUrl::parse`]; read again at each fetch (it may be a file).
+    Url(SecretSource),
+    /// `issuer`: its metadata say (RFC 8414, OpenID Connect Discovery).
+    Issuer(SecretSource),
+}
+
+/// How a service is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// PEM file of the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the service may be `http://` on another machine.
+    pub allow_cleartext: bool,
+    /// Our certificate in TLS (`tls_client_auth`, RFC 8705, or beside another client authentication).
+    pub key_pair: Option<KeyPairConfig>,
+}
+
+/// The word before the credential in `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuthentication {
-    /// "Send as Request Header": `Authorization: Basic …`.
-    RequestHeader,
-    /// "Send as Body Parameter": `client_id` and `client_secret` in the body, form or JSON.
-    BodyParameter,
+pub enum AuthorizationScheme {
+    /// RFC 6750
+    Bearer,
+    /// RFC 7617
+    Basic,
+    /// RFC 9449
+    Dpop,
 }
 
-/// How id and secret are prepared for Basic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BasicEncoding {
-    /// Form-encoded first (RFC 6749 §2.3.1); where that changes a byte, `X-CF-ENCODED-CREDENTIALS: true` goes with it.
-    Form,
-    /// As they are, and no such header.
-    Raw,
-}
-
-/// CPI "Grant Type": "Send as part of body" or "Send as part of URL".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantTypePlace {
-    /// A member of the body.
-    Body,
-    /// `?grant_type=client_credentials` behind the token service URL.
-    Url,
-}
-
-/// Media type of the token request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentType {
-    /// `application/x-www-form-urlencoded`; also CPI's blank.
-    Form,
-    /// `application/json`
-    Json,
-}
-
-/// The `scope` parameter. Its `Debug` names the keys of an object only: a variable may have brought a value.
-#[derive(Clone)]
-pub enum Scope {
-    /// A text, sent as it is (a YAML list is joined with spaces at load, RFC 6749 §3.3).
-    Text(SecretSource),
-    /// A JSON object, sent as a JSON object; only with [`ContentType::Json`].
-    Object(serde_json::Map<String, serde_json::Value>),
-}
-
-impl fmt::Debug for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AuthorizationScheme {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Text(source) => f.debug_tuple("Text").field(source).finish(),
-            Self::Object(map) => f.debug_tuple("Object").field(&map.keys().collect::<Vec<_>>()).finish(),
+            Self::Bearer => "Bearer",
+            Self::Basic => "Basic",
+            Self::Dpop => "DPoP",
         }
     }
 }
 
-/// One row of CPI's custom parameter table.
-#[derive(Clone, Debug)]
-pub struct CustomParameter {
-    /// "Send as part of".
-    pub place: ParameterPlace,
-    /// The key; in a header, a valid field name.
-    pub key: String,
-    /// The values: more than one if written as a list (the key is repeated; a JSON body gets an array).
-    pub values: Vec<SecretSource>,
+impl ProfileConfig {
+    /// The `type` as it is written in proxy.yaml.
+    pub const fn type_name(&self) -> &'static str {
+        match &self.kind {
+            ProfileKind::OAuth2(oauth2) => oauth2.grant.type_name(),
+            ProfileKind::HttpLogin(_) => "http_login",
+            ProfileKind::SelfSignedJwt(_) => "self_signed_jwt",
+            ProfileKind::StaticToken(_) => "static_token",
+            ProfileKind::UserCredentials { .. } => "user_credentials",
+        }
+    }
+
+    /// How a route without a word of its own carries the credential.
+    pub fn scheme(&self) -> AuthorizationScheme {
+        match &self.kind {
+            ProfileKind::UserCredentials { .. } => AuthorizationScheme::Basic,
+            ProfileKind::OAuth2(oauth2) if oauth2.dpop.is_some() => AuthorizationScheme::Dpop,
+            _ => AuthorizationScheme::Bearer,
+        }
+    }
+
+    /// The OAuth2 part, for a profile that makes token requests.
+    pub fn oauth2(&self) -> Option<&OAuth2> {
+        match &self.kind {
+            ProfileKind::OAuth2(oauth2) => Some(oauth2),
+            _ => None,
+        }
+    }
+
+    /// The URL of its service, if it has one of its own: the token endpoint, the issuer, or where the login goes.
+    pub fn service(&self) -> Option<&SecretSource> {
+        match &self.kind {
+            ProfileKind::OAuth2(oauth2) => match &oauth2.endpoint {
+                TokenEndpoint::Url(url) | TokenEndpoint::Issuer(url) => Some(url),
+            },
+            ProfileKind::HttpLogin(login) => Some(&login.url),
+            ProfileKind::SelfSignedJwt(_)
+            | ProfileKind::StaticToken(_)
+            | ProfileKind::UserCredentials { .. } => None,
+        }
+    }
+
+    /// Everything that is read anew for each credential.
+    pub fn sources(&self) -> Vec<&SecretSource> {
+        let mut sources = Vec::new();
+        match &self.kind {
+            ProfileKind::OAuth2(oauth2) => oauth2.sources(&mut sources),
+            ProfileKind::HttpLogin(login) => login.sources(&mut sources),
+            ProfileKind::SelfSignedJwt(assertion) => assertion.sources(&mut sources),
+            ProfileKind::StaticToken(token) => sources.push(token),
+            ProfileKind::UserCredentials { user, password } => sources.extend([user, password]),
+        }
+        if let Some(pair) = &self.transport.key_pair {
+            pair.sources(&mut sources);
+        }
+        sources
+    }
+
+    /// The file in which something is kept beyond the life of the process.
+    pub fn state_file(&self) -> Option<&PathBuf> {
+        match &self.oauth2()?.grant {
+            Grant::RefreshToken(refresh) => refresh.state_file.as_ref(),
+            Grant::AuthorizationCode(code) => Some(&code.state_file),
+            _ => None,
+        }
+    }
 }
 
-/// CPI "Send as part of".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParameterPlace {
-    /// A member of the body.
-    Body,
-    /// A header field of the token request.
-    Header,
-    /// A query parameter of the token service URL.
-    Url,
+impl OAuth2 {
+    fn sources<'a>(&'a self, into: &mut Vec<&'a SecretSource>) {
+        match &self.endpoint {
+            TokenEndpoint::Url(url) | TokenEndpoint::Issuer(url) => into.push(url),
+        }
+        self.client.sources(into);
+        self.grant.sources(into);
+        self.request.sources(into);
+        into.extend(self.dpop.as_ref().and_then(|dpop| dpop.private_key.as_ref()));
+    }
 }

@@ -12,11 +12,11 @@ use super::reader::{At, Broken, Read};
 use crate::secret::Secret;
 
 /// Reads a scope; a blank one is none.
-pub(crate) fn scope(at: &At<'_>, content_type: Read<ContentType>) -> Read<Option<Scope>> {
+pub(crate) fn scope(at: &At<'_>, content_type: Read<ContentType>, separator: &str) -> Read<Option<Scope>> {
     let scope = match &at.node.value {
         Value::Scalar(scalar) if scalar.is_null() || scalar.text().trim().is_empty() => return Ok(None),
         Value::Scalar(scalar) => from_text(at, scalar)?,
-        Value::List(_) => Scope::Text(SecretSource::Literal(Secret::new(list(at)?))),
+        Value::List(_) => Scope::Text(SecretSource::Literal(Secret::new(list(at, separator)?))),
         Value::Map(map) if is_form(map) => Scope::Text(form::source(at, Kind::Plain)?),
         Value::Map(map) => Scope::Object(object(at, map)?),
         Value::Broken => return Err(Broken),
@@ -35,7 +35,7 @@ fn is_form(map: &Map) -> bool {
     matches!(map.entries.as_slice(), [only] if matches!(only.key.as_str(), "env" | "file" | "systemd_credential"))
 }
 
-fn list(at: &At<'_>) -> Read<String> {
+fn list(at: &At<'_>, separator: &str) -> Read<String> {
     let items = at.items();
     let texts: Vec<Read<String>> = items
         .iter()
@@ -51,7 +51,7 @@ fn list(at: &At<'_>) -> Read<String> {
     if texts.is_empty() {
         return Err(at.error_hint("the list is empty", "leave `scope` out to ask for none"));
     }
-    Ok(texts.join(" "))
+    Ok(texts.join(separator))
 }
 
 fn from_text(at: &At<'_>, scalar: &Scalar) -> Read<Scope> {
@@ -109,6 +109,15 @@ fn fill_in(json: &mut Json, fill: &impl Fn(&str) -> String) {
         Json::Array(items) => items.iter_mut().for_each(|item| fill_in(item, fill)),
         Json::Object(map) => map.values_mut().for_each(|value| fill_in(value, fill)),
         Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// A map as a JSON object, by the rules of a scope: what is written plain and JSON spells the same is that literal.
+pub(crate) fn json_object(at: &At<'_>) -> Read<JsonMap<String, Json>> {
+    match &at.node.value {
+        Value::Map(map) => object(at, map),
+        Value::Broken => Err(Broken),
+        _ => Err(at.error("a map (`name: value`) is needed")),
     }
 }
 

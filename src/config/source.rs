@@ -30,6 +30,13 @@ pub enum SecretSource {
     },
     /// `{ file: path }`, or `{ systemd_credential: name }` below `$CREDENTIALS_DIRECTORY`: read again whenever needed.
     File(PathBuf),
+    /// A member of a JSON file (a service key, a binding): read again whenever needed.
+    Member {
+        /// The file.
+        file: PathBuf,
+        /// Where in it the text stands (RFC 6901).
+        pointer: String,
+    },
 }
 
 /// Why a source could not be read; names the file, never what stands in it.
@@ -41,11 +48,28 @@ impl SecretSource {
     /// The text as of now. One trailing newline and a UTF-8 byte order mark are cut; an empty text and control
     /// characters (a newline inside, NUL) are errors, because neither a header nor a form could carry them.
     pub fn read(&self) -> Result<Secret, SourceError> {
-        let clean = match self {
-            Self::Literal(secret) | Self::Env { value: secret, .. } => clean(secret.expose()),
-            Self::File(path) => return read_file(path),
-        };
-        clean.map(|text| Secret::new(text.to_owned())).map_err(|flaw| SourceError(format!("{self} {flaw}")))
+        let text = self.read_text()?;
+        clean(text.expose())
+            .map(|text| Secret::new(text.to_owned()))
+            .map_err(|flaw| SourceError(format!("{self} {flaw}")))
+    }
+
+    /// The text as of now, line breaks and all: a PEM file, a template. Only what is no UTF-8, or too large, is an error.
+    pub fn read_text(&self) -> Result<Secret, SourceError> {
+        match self {
+            Self::Literal(secret) | Self::Env { value: secret, .. } => Ok(secret.clone()),
+            Self::File(path) => read_file(path),
+            Self::Member { file, pointer } => member(&read_file(file)?, pointer)
+                .ok_or_else(|| SourceError(format!("{} holds no text at {pointer}", file.display()))),
+        }
+    }
+
+    /// The file that it is read from, if it is.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Member { file: path, .. } => Some(path),
+            Self::Literal(_) | Self::Env { .. } => None,
+        }
     }
 
     /// Where it comes from, for a message: the variable or the file, never the value.
@@ -60,6 +84,7 @@ impl fmt::Display for SecretSource {
             Self::Literal(_) => f.write_str("the literal value"),
             Self::Env { name, .. } => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Member { file, pointer } => write!(f, "{} ({pointer})", file.display()),
         }
     }
 }
@@ -107,14 +132,25 @@ fn read_file(path: &Path) -> Result<Secret, SourceError> {
         Err(format!("{name} is larger than 64 KiB: that is no secret"))
     } else {
         match std::str::from_utf8(&bytes) {
-            Ok(text) => {
-                clean(text).map(|text| Secret::new(text.to_owned())).map_err(|flaw| format!("{name} {flaw}"))
-            }
+            Ok(text) => Ok(Secret::new(text.to_owned())),
             Err(_) => Err(format!("{name} is not UTF-8 text")),
         }
     };
     bytes.zeroize();
     secret.map_err(SourceError)
+}
+
+/// A text in a JSON document; a number or a boolean as it is written.
+fn member(json: &Secret, pointer: &str) -> Option<Secret> {
+    let document: serde_json::Value =
+        serde_json::from_str(json.expose().trim_start_matches('\u{feff}')).ok()?;
+    match document.pointer(pointer)? {
+        serde_json::Value::String(text) => Some(Secret::new(text.clone())),
+        other @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
+            Some(Secret::new(other.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// Why a file cannot be read, with what an operator needs: owner, mode, and who we are.

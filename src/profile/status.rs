@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::config::{HttpUrl, ProfileConfig};
 use crate::token::cell::{Activity, Failure, TokenState};
 use crate::token::error::FetchErrorCode;
+use crate::token::{LifetimeFrom, SecretSlot};
 
 /// The status of a profile, for `/status`. Times are RFC 3339, in UTC.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +44,9 @@ pub struct ProfileStatus {
     /// Where that was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetime_from: Option<&'static str>,
+    /// Which of two client secrets works: `current` or `next`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<&'static str>,
     /// When the next fetch is due; missing while one is in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_refresh: Option<String>,
@@ -115,23 +119,25 @@ impl ProfileStatus {
     /// The status of a profile with this configuration and token at `now`.
     pub fn new(config: &ProfileConfig, state: &TokenState, now: Moment) -> Self {
         let access = state.token.as_ref().map(|token| &token.access);
-        let service = config.token_service_url.read().ok();
+        let mortal = access.filter(|access| access.lifetime_from != LifetimeFrom::Never);
+        let service = config.service().and_then(|url| url.read().ok());
         let next = match state.activity {
             Activity::Fetching => None,
             Activity::Resting { until } | Activity::BackingOff { until } => Some(timestamp(until.wall())),
         };
         Self {
             name: config.name.to_string(),
-            kind: "oauth2_client_credentials",
+            kind: config.type_name(),
             description: config.description.clone(),
             state: ProfileState::of(state, now),
             token_service: service.and_then(|url| Some(HttpUrl::parse(url.expose()).ok()?.authority())),
             fingerprint: access.map(|access| access.fingerprint()),
             generation: state.token.as_ref().map(|token| token.generation.0),
             issued_at: access.map(|access| timestamp(access.issued_at.wall())),
-            expires_at: access.map(|access| timestamp(access.expires_at().wall())),
-            lifetime: access.map(|access| span(access.lifetime)),
+            expires_at: mortal.map(|access| timestamp(access.expires_at().wall())),
+            lifetime: mortal.map(|access| span(access.lifetime)),
             lifetime_from: access.map(|access| access.lifetime_from.as_str()),
+            client_secret: access.and_then(|access| access.secret).map(SecretSlot::as_str),
             next_refresh: next,
             last_success: state.last_success.map(timestamp),
             last_failure: state.last_failure.as_deref().map(FailureStatus::from),

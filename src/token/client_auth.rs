@@ -1,15 +1,84 @@
-//! How the client proves itself at the token endpoint: id and secret as Basic, or as members of the body (RFC 6749 §2.3.1).
+//! How the client proves itself at the token endpoint (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2).
+//!
+//! Invariant: exactly one proof is shown.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::form;
-use crate::config::profile::BasicEncoding;
+use super::error::FetchError;
+use super::request::{Member, Occasion, read, unfit};
+use super::{SecretSlot, form};
+use crate::config::profile::{BasicEncoding, ClientAuthentication, ClientSecret, OAuth2};
 use crate::secret::Secret;
 
 /// Goes with Basic credentials that form-encoding changed; SAP's XSUAA decodes them only then.
 pub const ENCODED_CREDENTIALS: &str = "x-cf-encoded-credentials";
+
+/// RFC 7523 §2.2
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// What shows who the client is.
+#[derive(Debug, Default)]
+pub struct ClientProof {
+    /// The value of `Authorization`.
+    pub authorization: Option<Secret>,
+    /// Whether [`ENCODED_CREDENTIALS`] has to go with it.
+    pub encoded: bool,
+    /// Members of the body.
+    pub members: Vec<Member>,
+    /// What must not be shown if an answer echoes it.
+    pub hidden: Vec<Secret>,
+}
+
+/// Makes the proof. Every source is read just now.
+pub fn prove(oauth2: &OAuth2, occasion: &Occasion<'_>) -> Result<ClientProof, FetchError> {
+    let client = &oauth2.client;
+    let id = client.id.as_ref().map(|id| read(id, "client_id")).transpose()?;
+    let named = |id: Option<Secret>| id.map(|id| ("client_id", id)).into_iter().collect::<Vec<Member>>();
+    match &client.authentication {
+        ClientAuthentication::RequestHeader { secret, encoding, scheme } => {
+            let secret = of_slot(secret, occasion.slot)?;
+            let id = id.ok_or_else(|| unfit("client_id is missing".to_owned()))?;
+            let basic = basic(&id, &secret, *encoding);
+            let value = basic.value.expose();
+            let base64 = value.strip_prefix("Basic ").unwrap_or(value);
+            let hidden = vec![secret, Secret::new(base64.to_owned())];
+            let encoded = basic.encoded;
+            let authorization = Some(Secret::new([scheme, " ", base64].concat()));
+            Ok(ClientProof { authorization, encoded, members: Vec::new(), hidden })
+        }
+        ClientAuthentication::BodyParameter { secret } => {
+            let secret = of_slot(secret, occasion.slot)?;
+            let mut members = named(id);
+            members.push(("client_secret", secret.clone()));
+            Ok(ClientProof { members, hidden: vec![secret], ..ClientProof::default() })
+        }
+        ClientAuthentication::None | ClientAuthentication::Tls => {
+            Ok(ClientProof { members: named(id), ..ClientProof::default() })
+        }
+        ClientAuthentication::Assertion(assertion) => {
+            Ok(with_assertion(named(id), read(assertion, "client_assertion")?))
+        }
+        ClientAuthentication::SecretJwt { .. } | ClientAuthentication::KeyJwt { .. } => {
+            Err(unfit("a client that signs is not there yet".to_owned()))
+        }
+    }
+}
+
+/// A JWT that is the proof.
+fn with_assertion(mut members: Vec<Member>, assertion: Secret) -> ClientProof {
+    members.push(("client_assertion_type", Secret::new(ASSERTION_TYPE.to_owned())));
+    members.push(("client_assertion", assertion.clone()));
+    ClientProof { members, hidden: vec![assertion], ..ClientProof::default() }
+}
+
+fn of_slot(secret: &ClientSecret, slot: SecretSlot) -> Result<Secret, FetchError> {
+    match (slot, &secret.next) {
+        (SecretSlot::Next, Some(next)) => read(next, "client_secret.next"),
+        _ => read(&secret.current, "client_secret"),
+    }
+}
 
 /// An `Authorization: Basic` value.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ pub use self::policy::RefreshPolicy;
 use super::cell::{Activity, Failure, TokenWriter};
 use super::error::{FetchError, FetchErrorClass, FetchErrorCode};
 use super::source::{FetchContext, FetchReason, TokenSource};
-use super::{AccessToken, Generation, Token};
+use super::{AccessToken, Generation, LifetimeFrom, Token};
 use crate::clock::{Clock, Moment};
 use crate::config::Name;
 
@@ -139,7 +139,7 @@ impl<S: TokenSource> Task<S> {
     /// What works, but will puzzle somebody later.
     fn warn_of_oddities(&self, access: &AccessToken) {
         let profile = &self.refresh.name;
-        if access.lifetime > ODD_LIFETIME {
+        if access.lifetime > ODD_LIFETIME && access.lifetime_from != LifetimeFrom::Never {
             let lifetime = human(access.lifetime);
             tracing::warn!(%profile, %lifetime, "the token lives longer than a year; does the service count in milliseconds?");
         }
@@ -207,8 +207,13 @@ impl<S: TokenSource> Task<S> {
     }
 
     async fn rest_until(&self, until: Moment) -> FetchReason {
+        let follows = self.refresh.source.follows_inputs();
+        let slice = if follows { self.refresh.policy.follow_inputs } else { self.refresh.policy.slice };
         loop {
             let now = self.refresh.clock.now();
+            if follows && self.refresh.source.inputs_changed() {
+                return FetchReason::Changed;
+            }
             if self.refresh.writer.refresh_demanded() {
                 return FetchReason::Rejected;
             }
@@ -218,7 +223,7 @@ impl<S: TokenSource> Task<S> {
             if until.is_past(now) {
                 return FetchReason::Scheduled;
             }
-            self.sleep(until.remaining(now).min(self.refresh.policy.slice)).await;
+            self.sleep(until.remaining(now).min(slice)).await;
         }
     }
 

@@ -11,24 +11,27 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use self::body::Body;
 use super::error::{FetchError, FetchErrorCode};
 use super::redact::Redactor;
-use super::{client_auth, form};
+use super::{SecretSlot, client_auth, form, grant};
+use crate::clock::Moment;
 use crate::config::profile::{
-    ClientAuthentication, ContentType, CustomParameter, GrantTypePlace, ParameterPlace, ProfileConfig, Scope,
+    ContentType, CustomParameter, GrantTypePlace, OAuth2, ParameterPlace, ProfileConfig, RequestConfig,
+    RequestMethod, Scope, TokenEndpoint,
 };
 use crate::config::url::Scheme;
 use crate::config::{HttpUrl, SecretSource};
 use crate::secret::Secret;
 
 const GRANT_TYPE: &str = "grant_type";
-const CLIENT_CREDENTIALS: &str = "client_credentials";
 
 /// Body and query parameters that are ours alone (CPI reserves the same).
 const RESERVED: [&str; 3] = ["client_id", "client_secret", GRANT_TYPE];
 
-/// A token request, ready to be POSTed.
+/// A token request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
-    /// The token service, without the query.
+    /// POST, but for services that want GET.
+    pub method: http::Method,
+    /// The service, without the query.
     pub service: HttpUrl,
     /// The whole URL; a secret, since parameters in it may be.
     pub url: Secret,
@@ -40,56 +43,98 @@ pub struct TokenRequest {
     pub redactor: Redactor,
 }
 
+/// A member of a request's body.
+pub type Member = (&'static str, Secret);
+
+/// What a token request is made of besides its profile: this one fetch.
+#[derive(Debug)]
+pub struct Occasion<'a> {
+    /// The token endpoint, as it was found.
+    pub endpoint: &'a Endpoint,
+    /// Which client secret is shown, where there are two.
+    pub slot: SecretSlot,
+    /// The refresh token or the subject token, where the grant shows one that changes.
+    pub shown: Option<&'a Secret>,
+    /// When it is made.
+    pub now: Moment,
+}
+
+/// A token endpoint, as configured or as its issuer's metadata say.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its URL, with its query; a secret, since parameters in it may be.
+    pub url: Secret,
+    /// The issuer, where it is known.
+    pub issuer: Option<String>,
+}
+
 /// Makes the token request of a profile. Every source is read just now.
-pub fn build(profile: &ProfileConfig) -> Result<TokenRequest, FetchError> {
-    let client = Client::read(profile)?;
+pub fn build(
+    profile: &ProfileConfig,
+    oauth2: &OAuth2,
+    occasion: &Occasion<'_>,
+) -> Result<TokenRequest, FetchError> {
+    let proof = client_auth::prove(oauth2, occasion)?;
+    let members = grant::members(&oauth2.grant, occasion)?;
     let mut redactor = Redactor::default();
-    redactor.hide(&client.secret);
-    let mut headers = custom_headers(profile, &mut redactor)?;
+    proof.hidden.iter().for_each(|secret| redactor.hide(secret));
+    members.iter().filter(|(key, _)| *key != "username").for_each(|(_, secret)| redactor.hide(secret));
+    let mut headers = custom_headers(&oauth2.request, &mut redactor)?;
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
-    let media_type = match profile.content_type {
+    if let Some(authorization) = &proof.authorization {
+        headers.insert(AUTHORIZATION, header_value(authorization.expose(), "the client's credentials")?);
+    }
+    if proof.encoded {
+        headers.insert(client_auth::ENCODED_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    let mut body = body(oauth2, &members, &proof.members, &mut redactor)?;
+    let (service, mut url) = url(profile, oauth2, occasion, &mut redactor)?;
+    let method = match oauth2.request.method {
+        RequestMethod::Post => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type(oauth2.request.content_type)));
+            http::Method::POST
+        }
+        RequestMethod::Get => {
+            url = with_query(&url, &std::mem::replace(&mut body, Secret::new(String::new())));
+            http::Method::GET
+        }
+    };
+    Ok(TokenRequest { method, service, url, headers, body, redactor })
+}
+
+/// The name of a media type, as a header says it.
+pub fn media_type(content_type: ContentType) -> &'static str {
+    match content_type {
         ContentType::Form => "application/x-www-form-urlencoded",
         ContentType::Json => "application/json",
+    }
+}
+
+fn with_query(url: &Secret, query: &Secret) -> Secret {
+    let url = url.expose();
+    let joint = match (url.contains('?'), url.ends_with(['?', '&'])) {
+        _ if query.expose().is_empty() => "",
+        (false, _) => "?",
+        (true, false) => "&",
+        (true, true) => "",
     };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    if profile.client_authentication == ClientAuthentication::RequestHeader {
-        let basic = client_auth::basic(&client.id, &client.secret, profile.basic_encoding);
-        redactor.hide(&Secret::new(basic.value.expose().trim_start_matches("Basic ").to_owned()));
-        headers.insert(AUTHORIZATION, header_value(basic.value.expose(), "the Basic credentials")?);
-        if basic.encoded {
-            headers.insert(client_auth::ENCODED_CREDENTIALS, HeaderValue::from_static("true"));
-        }
-    }
-    let (service, url) = url(profile, &mut redactor)?;
-    let body = body(profile, &client, &mut redactor)?;
-    Ok(TokenRequest { service, url, headers, body, redactor })
+    Secret::new([url, joint, query.expose()].concat())
 }
 
-struct Client {
-    id: Secret,
-    secret: Secret,
-}
-
-impl Client {
-    fn read(profile: &ProfileConfig) -> Result<Self, FetchError> {
-        Ok(Self {
-            id: read(&profile.client_id, "client_id")?,
-            secret: read(&profile.client_secret, "client_secret")?,
-        })
-    }
-}
-
-fn read(source: &SecretSource, what: &str) -> Result<Secret, FetchError> {
+/// Reads a source for a request.
+pub(super) fn read(source: &SecretSource, what: &str) -> Result<Secret, FetchError> {
     source
         .read()
         .map_err(|error| FetchError::new(FetchErrorCode::SecretUnreadable, format!("{what}: {error}")))
 }
 
-fn unfit(message: String) -> FetchError {
+/// A request that cannot be made.
+pub(super) fn unfit(message: String) -> FetchError {
     FetchError::new(FetchErrorCode::RequestInvalid, message)
 }
 
-fn header_value(text: &str, what: &str) -> Result<HeaderValue, FetchError> {
+/// A header value that may be secret.
+pub(super) fn header_value(text: &str, what: &str) -> Result<HeaderValue, FetchError> {
     let mut value = HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| unfit(format!("{what}: holds a character that a header cannot carry")))?;
     value.set_sensitive(true);
@@ -98,7 +143,7 @@ fn header_value(text: &str, what: &str) -> Result<HeaderValue, FetchError> {
 
 /// The custom parameters of one place, with their values read: (key, values).
 fn custom<'a>(
-    profile: &'a ProfileConfig,
+    request: &'a RequestConfig,
     place: ParameterPlace,
     redactor: &mut Redactor,
 ) -> Result<Vec<(&'a str, Vec<Secret>)>, FetchError> {
@@ -113,13 +158,13 @@ fn custom<'a>(
         }
         Ok((parameter.key.as_str(), values))
     };
-    let here = profile.custom_parameters.iter().filter(|parameter| parameter.place == place);
+    let here = request.custom_parameters.iter().filter(|parameter| parameter.place == place);
     here.map(|parameter| read_all(parameter, redactor)).collect()
 }
 
-fn custom_headers(profile: &ProfileConfig, redactor: &mut Redactor) -> Result<HeaderMap, FetchError> {
+fn custom_headers(request: &RequestConfig, redactor: &mut Redactor) -> Result<HeaderMap, FetchError> {
     let mut headers = HeaderMap::new();
-    for (key, values) in custom(profile, ParameterPlace::Header, redactor)? {
+    for (key, values) in custom(request, ParameterPlace::Header, redactor)? {
         let name: HeaderName =
             key.parse().map_err(|_| unfit(format!("custom parameter {key}: is not a header name")))?;
         if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
@@ -133,25 +178,37 @@ fn custom_headers(profile: &ProfileConfig, redactor: &mut Redactor) -> Result<He
     Ok(headers)
 }
 
-/// The URL with `grant_type` and the custom parameters that belong in it.
-fn url(profile: &ProfileConfig, redactor: &mut Redactor) -> Result<(HttpUrl, Secret), FetchError> {
-    let text = read(&profile.token_service_url, "token_service_url")?;
-    let service = HttpUrl::parse(text.expose()).map_err(|error| {
-        unfit(format!("token_service_url ({}) {error}", profile.token_service_url.describe()))
-    })?;
-    if service.scheme() == Scheme::Http && !service.is_loopback() && !profile.allow_cleartext {
+/// The URL of a service, if credentials may go there.
+pub(super) fn service(profile: &ProfileConfig, url: &Secret, what: &str) -> Result<HttpUrl, FetchError> {
+    let service = HttpUrl::parse(url.expose()).map_err(|error| unfit(format!("{what} {error}")))?;
+    if service.scheme() == Scheme::Http && !service.is_loopback() && !profile.transport.allow_cleartext {
         return Err(unfit(format!(
-            "token_service_url is http:// to {}: the client secret would travel in clear text; \
+            "{what} is http:// to {}: the client secret would travel in clear text; \
              use https://, or set allow_cleartext: true",
             service.host()
         )));
     }
+    Ok(service)
+}
+
+/// The URL with `grant_type` and the custom parameters that belong in it.
+fn url(
+    profile: &ProfileConfig,
+    oauth2: &OAuth2,
+    occasion: &Occasion<'_>,
+    redactor: &mut Redactor,
+) -> Result<(HttpUrl, Secret), FetchError> {
+    let what = match &oauth2.endpoint {
+        TokenEndpoint::Url(source) => format!("token_service_url ({})", source.describe()),
+        TokenEndpoint::Issuer(_) => "the token_endpoint of the issuer".to_owned(),
+    };
+    let service = service(profile, &occasion.endpoint.url, &what)?;
     let mut query = Query(service.query().unwrap_or_default().to_owned());
     let has_grant_type = form::pairs(&query.0).any(|(key, _)| key == GRANT_TYPE);
-    if profile.grant_type_in == GrantTypePlace::Url && !has_grant_type {
-        query.push(GRANT_TYPE, CLIENT_CREDENTIALS);
+    if oauth2.request.grant_type_in == GrantTypePlace::Url && !has_grant_type {
+        query.push(GRANT_TYPE, oauth2.grant.grant_type());
     }
-    for (key, values) in custom(profile, ParameterPlace::Url, redactor)? {
+    for (key, values) in custom(&oauth2.request, ParameterPlace::Url, redactor)? {
         if !RESERVED.contains(&key) {
             values.iter().for_each(|value| query.push(key, value.expose()));
         }
@@ -175,42 +232,51 @@ impl Query {
     }
 }
 
-fn body(profile: &ProfileConfig, client: &Client, redactor: &mut Redactor) -> Result<Secret, FetchError> {
-    let mut body = Body::new(profile.content_type);
-    if profile.grant_type_in == GrantTypePlace::Body {
-        body.text(GRANT_TYPE, CLIENT_CREDENTIALS);
+fn body(
+    oauth2: &OAuth2,
+    grant: &[Member],
+    client: &[Member],
+    redactor: &mut Redactor,
+) -> Result<Secret, FetchError> {
+    let request = &oauth2.request;
+    // In a URL there is only one way to write it.
+    let content_type = match request.method {
+        RequestMethod::Post => request.content_type,
+        RequestMethod::Get => ContentType::Form,
+    };
+    let mut body = Body::new(content_type);
+    if request.grant_type_in == GrantTypePlace::Body {
+        body.text(GRANT_TYPE, oauth2.grant.grant_type());
     }
-    if profile.client_authentication == ClientAuthentication::BodyParameter {
-        body.text("client_id", client.id.expose());
-        body.text("client_secret", client.secret.expose());
+    for (key, value) in client.iter().chain(grant) {
+        body.text(key, value.expose());
     }
-    match &profile.scope {
+    match &request.scope {
         Some(Scope::Text(source)) => body.optional("scope", &read(source, "scope")?),
-        Some(Scope::Object(object)) if profile.content_type == ContentType::Json => {
-            body.object("scope", object)
-        }
+        Some(Scope::Object(object)) if content_type == ContentType::Json => body.object("scope", object),
         Some(Scope::Object(_)) => {
             return Err(unfit("scope is an object, which needs content_type: application/json".to_owned()));
         }
         None => {}
     }
-    for (key, source) in [("resource", &profile.resource), ("audience", &profile.audience)] {
+    for (key, source) in [("resource", &request.resource), ("audience", &request.audience)] {
         if let Some(source) = source {
             body.optional(key, &read(source, key)?);
         }
     }
-    for (key, values) in custom(profile, ParameterPlace::Body, redactor)? {
+    for (key, values) in custom(request, ParameterPlace::Body, redactor)? {
         // A form may repeat a key (RFC 8707 repeats `resource`); in a JSON object one of the two would be lost.
         let taken = match key {
-            "scope" => profile.scope.is_some(),
-            "resource" => profile.resource.is_some(),
-            "audience" => profile.audience.is_some(),
+            "scope" => request.scope.is_some(),
+            "resource" => request.resource.is_some(),
+            "audience" => request.audience.is_some(),
             _ => false,
         };
-        if taken && profile.content_type == ContentType::Json {
+        if taken && content_type == ContentType::Json {
             return Err(unfit(format!("custom parameter {key}: the profile sets it already; write it once")));
         }
-        if !RESERVED.contains(&key) {
+        let ours = RESERVED.contains(&key) || client.iter().chain(grant).any(|(own, _)| *own == key);
+        if !ours {
             body.list(key, &values);
         }
     }

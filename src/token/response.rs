@@ -15,6 +15,7 @@ use super::error::{FetchError, FetchErrorCode};
 use super::redact::Redactor;
 use super::{AccessToken, date, form};
 use crate::clock::Moment;
+use crate::config::profile::AnswerRules;
 use crate::secret::Secret;
 
 /// The longest token that is taken (RFC 6749 sets no limit, HTTP servers do).
@@ -61,14 +62,25 @@ pub struct Expectation<'a> {
     pub last_lifetime: Option<Duration>,
     /// The profile's `default_lifetime`.
     pub default_lifetime: Duration,
+    /// Where things stand in the answer.
+    pub rules: &'a AnswerRules,
     /// Hides what must not be shown.
     pub redactor: &'a Redactor,
     /// What to try if the client is refused.
     pub invalid_client_hint: &'a str,
 }
 
+/// What an answer brought.
+#[derive(Debug)]
+pub struct Issued {
+    /// The access token.
+    pub access: AccessToken,
+    /// A new refresh token, which takes the place of the old one.
+    pub refresh_token: Option<Secret>,
+}
+
 /// Reads an answer.
-pub fn read(answer: &Answer, expected: &Expectation<'_>) -> Result<AccessToken, FetchError> {
+pub fn read(answer: &Answer, expected: &Expectation<'_>) -> Result<Issued, FetchError> {
     let members = members(answer);
     if !(200..300).contains(&answer.status) {
         return Err(failure::of_status(answer, members.as_ref(), expected));
@@ -94,7 +106,17 @@ pub fn read(answer: &Answer, expected: &Expectation<'_>) -> Result<AccessToken, 
         last: expected.last_lifetime,
         default: expected.default_lifetime,
     });
-    Ok(AccessToken { text: Secret::new(token.clone()), issued_at: expected.sent_at, lifetime, lifetime_from })
+    let text = Secret::new(token.clone());
+    let access = AccessToken::new(text, expected.sent_at, (lifetime, lifetime_from));
+    Ok(Issued { access, refresh_token: refresh_token(&members, expected.rules) })
+}
+
+fn refresh_token(members: &Map<String, Value>, rules: &AnswerRules) -> Option<Secret> {
+    let found = match &rules.refresh_token {
+        Some(path) => path.find(members),
+        None => members.get("refresh_token"),
+    };
+    found.and_then(Value::as_str).filter(|text| !text.is_empty()).map(|text| Secret::new(text.to_owned()))
 }
 
 /// The members of the answer: JSON whatever its type says, else a form if its type says so.
@@ -127,7 +149,8 @@ fn check_type(members: &Map<String, Value>) -> Result<(), FetchError> {
     Err(FetchError::new(FetchErrorCode::TypeUnsupported, message))
 }
 
-fn check_fit(token: &str) -> Result<(), FetchError> {
+/// Whether a header can carry a token.
+pub(super) fn check_fit(token: &str) -> Result<(), FetchError> {
     let message = if token.len() > MAX_TOKEN {
         format!("the access token is {} KiB long; {} KiB is the limit", token.len() / 1024, MAX_TOKEN / 1024)
     } else if !token.bytes().all(|b| b.is_ascii_graphic()) {

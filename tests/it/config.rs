@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sidepass::config::profile::{ClientAuthentication, ContentType, GrantTypePlace, ParameterPlace, Scope};
+use sidepass::config::profile::{
+    ClientAuthentication, ContentType, GrantTypePlace, OAuth2, ParameterPlace, Scope,
+};
 use sidepass::config::route::{HostHeader, HostPort, Http2, On401, PathMatch, PathRules, PoolConfig};
 use sidepass::config::server::{Limits, LogFormat, LogLevel, Via, Workers};
 use sidepass::config::template::Part;
@@ -175,7 +177,7 @@ fn the_example_of_the_repository_loads_without_a_warning() {
     assert_eq!(cai.upstream.to_string(), "https://api.cai.tools.sap");
     assert_eq!(parts(header(cai, "authorization")), "Bearer <token>");
     assert_eq!(parts(header(cai, "x-token")), "Token <cai_request_token>");
-    let lms = &config.profiles[1];
+    let lms = &config.profiles[1].oauth2().unwrap().request;
     assert_eq!(lms.content_type, ContentType::Json);
     let Some(Scope::Object(scope)) = &lms.scope else { panic!("{:?}", lms.scope) };
     assert_eq!(
@@ -234,14 +236,16 @@ fn every_key_of_a_profile_is_read() {
     let loaded = good("full.yaml");
     let bot = &loaded.config.profiles[0];
     assert_eq!(bot.description.as_deref(), Some("A bot: with every field"));
-    assert_eq!(text(&bot.client_id), "sb-bot!b1|cai!b2");
-    assert!(matches!(&bot.client_secret, SecretSource::File(path) if path.ends_with("files/client_secret")));
-    assert_eq!(bot.client_authentication, ClientAuthentication::BodyParameter);
-    assert_eq!(bot.grant_type_in, GrantTypePlace::Url);
-    assert!(matches!(&bot.scope, Some(Scope::Text(scope)) if text(scope) == "read write"));
-    assert_eq!(text(bot.resource.as_ref().unwrap()), "urn:x");
-    assert_eq!(text(bot.audience.as_ref().unwrap()), "https://api.example.com");
-    let rows: Vec<(ParameterPlace, &str, Vec<String>)> = bot
+    let client = &bot.oauth2().unwrap().client;
+    assert_eq!(text(client.id.as_ref().unwrap()), "sb-bot!b1|cai!b2");
+    let ClientAuthentication::BodyParameter { secret } = &client.authentication else { panic!("{client:?}") };
+    assert!(matches!(&secret.current, SecretSource::File(path) if path.ends_with("files/client_secret")));
+    let request = &bot.oauth2().unwrap().request;
+    assert_eq!(request.grant_type_in, GrantTypePlace::Url);
+    assert!(matches!(&request.scope, Some(Scope::Text(scope)) if text(scope) == "read write"));
+    assert_eq!(text(request.resource.as_ref().unwrap()), "urn:x");
+    assert_eq!(text(request.audience.as_ref().unwrap()), "https://api.example.com");
+    let rows: Vec<(ParameterPlace, &str, Vec<String>)> = request
         .custom_parameters
         .iter()
         .map(|row| (row.place, row.key.as_str(), row.values.iter().map(text).collect()))
@@ -258,7 +262,7 @@ fn every_key_of_a_profile_is_read() {
             row(ParameterPlace::Url, "secret", &["environment-secret$+="]),
         ]
     );
-    assert!(bot.ca_file.is_some() && bot.allow_cleartext && !bot.required);
+    assert!(bot.transport.ca_file.is_some() && bot.transport.allow_cleartext && !bot.required);
     assert_eq!(bot.default_lifetime, Duration::from_secs(600));
     assert_eq!(bot.stale_if_error, Duration::from_secs(300));
     assert_eq!(bot.token_wait, Duration::ZERO);
@@ -380,21 +384,22 @@ fn clear_text_to_this_machine_is_fine_whatever_the_url_says() {
 #[test]
 fn values_are_forgiving_and_scalars_stay_as_written() {
     let loaded = good("forgiving.yaml");
-    let profiles = &loaded.config.profiles;
-    let ids: Vec<String> = profiles.iter().map(|profile| text(&profile.client_id)).collect();
+    let profiles: Vec<&OAuth2> =
+        loaded.config.profiles.iter().map(|profile| profile.oauth2().unwrap()).collect();
+    let ids: Vec<String> = profiles.iter().map(|profile| text(profile.client.id.as_ref().unwrap())).collect();
     assert_eq!(ids, ["007", "no", "123456789012345678901234567890", "no", "1e3", "0x10"]);
-    let body = |at: usize| profiles[at].client_authentication == ClientAuthentication::BodyParameter;
+    let body = |at: usize| profiles[at].client.authentication.as_str() == "body_parameter";
     assert_eq!([0, 1, 2, 4, 5].map(body), [true, false, true, false, false]);
-    assert_eq!(profiles[0].grant_type_in, GrantTypePlace::Url);
-    assert_eq!(profiles[1].grant_type_in, GrantTypePlace::Body);
-    let json = |at: usize| profiles[at].content_type == ContentType::Json;
+    assert_eq!(profiles[0].request.grant_type_in, GrantTypePlace::Url);
+    assert_eq!(profiles[1].request.grant_type_in, GrantTypePlace::Body);
+    let json = |at: usize| profiles[at].request.content_type == ContentType::Json;
     assert_eq!([0, 1, 2, 4, 5].map(json), [false, true, true, false, false]);
-    assert!(profiles[0].scope.is_none() && profiles[4].scope.is_none());
-    assert!(matches!(&profiles[5].scope, Some(Scope::Text(scope)) if text(scope) == "a b"));
-    let Some(Scope::Object(object)) = &profiles[1].scope else { panic!("a JSON text is an object") };
+    assert!(profiles[0].request.scope.is_none() && profiles[4].request.scope.is_none());
+    assert!(matches!(&profiles[5].request.scope, Some(Scope::Text(scope)) if text(scope) == "a b"));
+    let Some(Scope::Object(object)) = &profiles[1].request.scope else { panic!("a JSON text is an object") };
     assert_eq!(object["userId"], "environment-secret {token} ${CLIENT_ID} }}");
     assert_eq!(object["n"], 7);
-    let Some(Scope::Object(object)) = &profiles[2].scope else { panic!("a map is an object") };
+    let Some(Scope::Object(object)) = &profiles[2].request.scope else { panic!("a map is an object") };
     assert_eq!(
         serde_json::to_value(object).unwrap(),
         serde_json::json!({
@@ -402,7 +407,8 @@ fn values_are_forgiving_and_scalars_stay_as_written() {
             "deep": { "list": [1, "x"] }
         })
     );
-    assert!(matches!(&profiles[1].client_secret, SecretSource::Env { name, .. } if name == "CLIENT_SECRET"));
+    let secret = &profiles[1].client.authentication.secret().unwrap().current;
+    assert!(matches!(secret, SecretSource::Env { name, .. } if name == "CLIENT_SECRET"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ const LEVELS: &[&[&str]] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("figment", &["config"]),
     ("granit_parser", &["config/yaml"]),
-    ("reqwest", &["token/source"]),
+    ("reqwest", &["token/http"]),
     ("arc_swap", &["token/cell", "inject", "app"]),
     ("prometheus", &["metrics"]),
     ("tracing_subscriber", &["telemetry"]),

@@ -35,6 +35,8 @@ pub struct RefreshPolicy {
     pub slice: Duration,
     /// How often to ask, while backing off, whether a secret was rotated (1 s).
     pub poll_inputs: Duration,
+    /// How often to ask whether a file changed that is the token (2 s).
+    pub follow_inputs: Duration,
     /// A fetch that has not ended by itself after this time is given up (30 s).
     pub watchdog: Duration,
     /// The profile's `stale_if_error`.
@@ -57,6 +59,7 @@ impl Default for RefreshPolicy {
             min_gap: Duration::from_secs(1),
             slice: Duration::from_secs(30),
             poll_inputs: Duration::from_secs(1),
+            follow_inputs: Duration::from_secs(2),
             watchdog: Duration::from_secs(30),
             stale_if_error: Duration::ZERO,
         }

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::clock::Clock;
 use crate::config::profile::BasicEncoding;
 use crate::token::testing::{literal as text, profile};
 
@@ -8,9 +9,18 @@ fn custom_parameter(place: ParameterPlace, key: &str, values: &[&str]) -> Custom
     CustomParameter { place, key: key.to_owned(), values: values.iter().copied().map(text).collect() }
 }
 
+/// The request of a profile with a URL of its own.
+fn made(profile: &ProfileConfig) -> Result<TokenRequest, FetchError> {
+    let oauth2 = profile.oauth2().unwrap();
+    let TokenEndpoint::Url(url) = &oauth2.endpoint else { panic!("no URL") };
+    let endpoint = Endpoint { url: read(url, "token_service_url")?, issuer: None };
+    let slot = SecretSlot::Current;
+    build(profile, oauth2, &Occasion { endpoint: &endpoint, slot, shown: None, now: Clock::system().now() })
+}
+
 /// The request as it goes over the wire, but for what HTTP adds; headers sorted by name.
 fn wire(profile: &ProfileConfig) -> String {
-    let request = build(profile).unwrap();
+    let request = made(profile).unwrap();
     let mut headers: Vec<String> = request
         .headers
         .iter()
@@ -23,9 +33,9 @@ fn wire(profile: &ProfileConfig) -> String {
 #[test]
 fn learning_gets_json_with_a_scope_object() {
     let mut profile = profile("https://acme.plateau.com/learning/oauth-api/rest/v1/token", "acme", "s3cret");
-    profile.content_type = ContentType::Json;
+    profile.request_mut().content_type = ContentType::Json;
     let scope = json!({"userId": "admin", "companyId": "acme", "userType": "admin", "resourceType": "learning_public_api"});
-    profile.scope = Some(Scope::Object(scope.as_object().unwrap().clone()));
+    profile.request_mut().scope = Some(Scope::Object(scope.as_object().unwrap().clone()));
     assert_eq!(
         wire(&profile),
         "POST https://acme.plateau.com/learning/oauth-api/rest/v1/token\n\
@@ -57,8 +67,8 @@ fn xsuaa_gets_a_form_and_encoded_credentials() {
 #[test]
 fn cpi_legacy_puts_the_grant_type_into_the_url() {
     let mut profile = profile("https://idp.test/oauth/token", "id", "secret");
-    profile.grant_type_in = GrantTypePlace::Url;
-    profile.client_authentication = ClientAuthentication::BodyParameter;
+    profile.request_mut().grant_type_in = GrantTypePlace::Url;
+    profile.body_secret(text("secret"));
     assert_eq!(
         wire(&profile),
         "POST https://idp.test/oauth/token?grant_type=client_credentials\n\
@@ -73,8 +83,8 @@ fn cpi_legacy_puts_the_grant_type_into_the_url() {
 fn the_grant_type_goes_behind_an_existing_query_once() {
     let url = |text: &str| {
         let mut profile = profile(text, "id", "secret");
-        profile.grant_type_in = GrantTypePlace::Url;
-        build(&profile).unwrap().url.expose().to_owned()
+        profile.request_mut().grant_type_in = GrantTypePlace::Url;
+        made(&profile).unwrap().url.expose().to_owned()
     };
     assert_eq!(url("https://h/t?a=1"), "https://h/t?a=1&grant_type=client_credentials");
     assert_eq!(url("https://h/t?grant_type=x"), "https://h/t?grant_type=x");
@@ -85,9 +95,9 @@ fn the_grant_type_goes_behind_an_existing_query_once() {
 #[test]
 fn credentials_may_be_members_of_a_json_body() {
     let mut profile = profile("https://h/t", "a\"b", "c\\dé");
-    profile.content_type = ContentType::Json;
-    profile.client_authentication = ClientAuthentication::BodyParameter;
-    let request = build(&profile).unwrap();
+    profile.request_mut().content_type = ContentType::Json;
+    profile.body_secret(text("c\\dé"));
+    let request = made(&profile).unwrap();
     assert_eq!(
         request.body.expose(),
         r#"{"grant_type":"client_credentials","client_id":"a\"b","client_secret":"c\\dé"}"#
@@ -98,10 +108,10 @@ fn credentials_may_be_members_of_a_json_body() {
 #[test]
 fn scope_resource_audience_and_custom_parameters_go_where_they_belong() {
     let mut profile = profile("https://h/t", "id", "secret");
-    profile.scope = Some(Scope::Text(text("read write")));
-    profile.resource = Some(text("urn:x"));
-    profile.audience = Some(text("https://api/"));
-    profile.custom_parameters = vec![
+    profile.request_mut().scope = Some(Scope::Text(text("read write")));
+    profile.request_mut().resource = Some(text("urn:x"));
+    profile.request_mut().audience = Some(text("https://api/"));
+    profile.request_mut().custom_parameters = vec![
         custom_parameter(ParameterPlace::Body, "tenant", &["a&b"]),
         custom_parameter(ParameterPlace::Body, "list", &["1", "2"]),
         custom_parameter(ParameterPlace::Header, "X-ApplicationKey", &["k 1"]),
@@ -118,9 +128,9 @@ fn scope_resource_audience_and_custom_parameters_go_where_they_belong() {
          grant_type=client_credentials&scope=read+write&resource=urn%3Ax&audience=https%3A%2F%2Fapi%2F\
          &tenant=a%26b&list=1&list=2"
     );
-    profile.content_type = ContentType::Json;
+    profile.request_mut().content_type = ContentType::Json;
     assert_eq!(
-        build(&profile).unwrap().body.expose(),
+        made(&profile).unwrap().body.expose(),
         r#"{"grant_type":"client_credentials","scope":"read write","resource":"urn:x","audience":"https://api/","tenant":"a&b","list":["1","2"]}"#
     );
 }
@@ -128,7 +138,7 @@ fn scope_resource_audience_and_custom_parameters_go_where_they_belong() {
 #[test]
 fn custom_parameters_never_touch_credentials_or_framing() {
     let mut profile = profile("https://h/t", "id", "secret");
-    profile.custom_parameters = vec![
+    profile.request_mut().custom_parameters = vec![
         custom_parameter(ParameterPlace::Body, "client_id", &["evil"]),
         custom_parameter(ParameterPlace::Url, "grant_type", &["password"]),
         custom_parameter(ParameterPlace::Header, "Authorization", &["Basic ZXZpbA=="]),
@@ -137,32 +147,33 @@ fn custom_parameters_never_touch_credentials_or_framing() {
     let wire = wire(&profile);
     assert!(!wire.contains("evil") && !wire.contains("ZXZpbA") && !wire.contains("password"), "{wire}");
     for key in ["Host", "Content-Length", "Transfer-Encoding"] {
-        profile.custom_parameters = vec![custom_parameter(ParameterPlace::Header, key, &["1"])];
-        assert_eq!(build(&profile).unwrap_err().code, FetchErrorCode::RequestInvalid, "{key}");
+        profile.request_mut().custom_parameters = vec![custom_parameter(ParameterPlace::Header, key, &["1"])];
+        assert_eq!(made(&profile).unwrap_err().code, FetchErrorCode::RequestInvalid, "{key}");
     }
 }
 
 #[test]
 fn a_json_body_never_holds_a_key_twice() {
     let mut profile = profile("https://h/t", "id", "secret");
-    profile.resource = Some(text("urn:x"));
-    profile.custom_parameters = vec![custom_parameter(ParameterPlace::Body, "resource", &["urn:y"])];
-    let body = build(&profile).unwrap().body;
+    profile.request_mut().resource = Some(text("urn:x"));
+    profile.request_mut().custom_parameters =
+        vec![custom_parameter(ParameterPlace::Body, "resource", &["urn:y"])];
+    let body = made(&profile).unwrap().body;
     assert_eq!(body.expose(), "grant_type=client_credentials&resource=urn%3Ax&resource=urn%3Ay");
-    profile.content_type = ContentType::Json;
-    assert_eq!(build(&profile).unwrap_err().code, FetchErrorCode::RequestInvalid);
+    profile.request_mut().content_type = ContentType::Json;
+    assert_eq!(made(&profile).unwrap_err().code, FetchErrorCode::RequestInvalid);
 }
 
 #[test]
 fn the_url_is_checked_at_each_fetch() {
-    let code = |url: &str| build(&profile(url, "id", "secret")).unwrap_err().code;
+    let code = |url: &str| made(&profile(url, "id", "secret")).unwrap_err().code;
     for url in ["idp.test/token", "https://u:p@idp.test/", "https://idp.test/#x", "http://idp.test/token"] {
         assert_eq!(code(url), FetchErrorCode::RequestInvalid, "{url}");
     }
-    assert!(build(&profile("http://127.0.0.1:8080/token", "id", "secret")).is_ok());
+    assert!(made(&profile("http://127.0.0.1:8080/token", "id", "secret")).is_ok());
     let mut cleartext = profile("http://idp.test/token", "id", "secret");
-    cleartext.allow_cleartext = true;
-    assert!(build(&cleartext).is_ok());
+    cleartext.transport.allow_cleartext = true;
+    assert!(made(&cleartext).is_ok());
 }
 
 #[test]
@@ -170,16 +181,15 @@ fn secrets_are_read_anew_from_their_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     let mut profile = profile("https://h/t", "id", "unused");
-    profile.client_secret = SecretSource::File(path.clone());
-    profile.client_authentication = ClientAuthentication::BodyParameter;
+    profile.body_secret(SecretSource::File(path.clone()));
 
-    let missing = build(&profile).unwrap_err();
+    let missing = made(&profile).unwrap_err();
     assert_eq!(missing.code, FetchErrorCode::SecretUnreadable);
     assert!(missing.message.contains(path.to_str().unwrap()), "{missing}");
 
     for (content, secret) in [("one\n", "one"), ("two\r\n", "two")] {
         std::fs::write(&path, content).unwrap();
-        assert!(build(&profile).unwrap().body.expose().ends_with(&format!("client_secret={secret}")));
+        assert!(made(&profile).unwrap().body.expose().ends_with(&format!("client_secret={secret}")));
     }
 }
 
@@ -188,10 +198,10 @@ fn a_slip_in_a_secret_file_is_named_without_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     let mut profile = profile("https://h/t", "id", "unused");
-    profile.client_secret = SecretSource::File(path.clone());
+    profile.header_secret(SecretSource::File(path.clone()), BasicEncoding::Form);
     for content in ["", "\n", "hunter2\nsecond", "hunter2\0"] {
         std::fs::write(&path, content).unwrap();
-        let failed = build(&profile).unwrap_err();
+        let failed = made(&profile).unwrap_err();
         assert_eq!(failed.code, FetchErrorCode::SecretUnreadable, "{content:?}");
         assert!(failed.message.contains(path.to_str().unwrap()), "{failed}");
         assert!(!failed.message.contains("hunter2"), "{failed}");
@@ -201,8 +211,9 @@ fn a_slip_in_a_secret_file_is_named_without_its_content() {
 #[test]
 fn debug_shows_no_secret() {
     let mut profile = profile("https://h/t?apikey=canary1", "id", "canary2");
-    profile.custom_parameters = vec![custom_parameter(ParameterPlace::Header, "X-Key", &["canary3"])];
-    let request = build(&profile).unwrap();
+    profile.request_mut().custom_parameters =
+        vec![custom_parameter(ParameterPlace::Header, "X-Key", &["canary3"])];
+    let request = made(&profile).unwrap();
     let shown = format!("{request:?} {profile:?}");
     let basic = client_auth::basic(
         &Secret::new("id".to_owned()),

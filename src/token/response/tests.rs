@@ -28,17 +28,19 @@ fn judge(answer: &Answer) -> Result<AccessToken, FetchError> {
     let now = Clock::system().now();
     let mut redactor = Redactor::default();
     redactor.hide(&Secret::new(SECRET.to_owned()));
-    read(
+    let issued = read(
         answer,
         &Expectation {
             sent_at: now,
             received_at: now,
             last_lifetime: None,
             default_lifetime: Duration::from_secs(300),
+            rules: &AnswerRules::default(),
             redactor: &redactor,
             invalid_client_hint: "try client_authentication: body_parameter",
         },
-    )
+    )?;
+    Ok(issued.access)
 }
 
 fn token(answer: &Answer) -> String {

@@ -7,8 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{self, SHA256};
 
-use crate::config::SecretSource;
-use crate::config::profile::{ProfileConfig, Scope};
+use crate::config::profile::ProfileConfig;
 
 /// More than any secret or bundle of certificates.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -56,21 +55,8 @@ pub(super) struct Inputs {
 impl Inputs {
     /// Every file that a profile's request is made of.
     pub(super) fn of(profile: &ProfileConfig) -> Self {
-        let scope = match &profile.scope {
-            Some(Scope::Text(source)) => Some(source),
-            _ => None,
-        };
-        let sources = [&profile.token_service_url, &profile.client_id, &profile.client_secret]
-            .into_iter()
-            .chain(scope)
-            .chain(&profile.resource)
-            .chain(&profile.audience)
-            .chain(profile.custom_parameters.iter().flat_map(|parameter| &parameter.values));
-        let files = sources.filter_map(|source| match source {
-            SecretSource::File(path) => Some(path.clone()),
-            SecretSource::Literal(_) | SecretSource::Env { .. } => None,
-        });
-        Self { files: files.chain(profile.ca_file.clone()).collect(), remembered: Mutex::new(None) }
+        let files = profile.sources().into_iter().filter_map(|source| source.file().map(Path::to_owned));
+        Self { files: files.chain(profile.transport.ca_file.clone()).collect(), remembered: Mutex::new(None) }
     }
 
     /// Takes what the files hold now for known.

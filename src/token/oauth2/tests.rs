@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::SecretSource;
+use crate::token::source::{FetchErrorClass, FetchReason};
 use crate::token::testing::{access, literal, profile};
 
 mod trust;
@@ -173,7 +174,7 @@ async fn gets_a_token_with_one_plain_request() {
 async fn a_clear_text_profile_loads_no_certificates() {
     let server = Server::start([ok(r#"{"access_token":"t"}"#)]).await;
     let mut profile = profile(&server.url, "id", "s3cr3t");
-    profile.ca_file = Some("/nonexistent/ca.pem".into());
+    profile.transport.ca_file = Some("/nonexistent/ca.pem".into());
     assert!(fetch(&source_of(profile)).await.is_ok());
 }
 

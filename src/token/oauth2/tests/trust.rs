@@ -41,7 +41,7 @@ async fn trusts_only_the_authorities_of_ca_file_and_reads_it_anew() {
     let dir = tempfile::tempdir().unwrap();
     let ca_file = dir.path().join("ca.pem");
     let mut profile = profile(&url, "id", "s3cr3t");
-    profile.ca_file = Some(ca_file.clone());
+    profile.transport.ca_file = Some(ca_file.clone());
     let source = source_of(profile);
 
     let missing = fetch(&source).await.unwrap_err();

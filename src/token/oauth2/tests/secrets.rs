@@ -7,8 +7,7 @@ fn file_profile(url: &str, content: &str) -> (tempfile::TempDir, PathBuf, Profil
     let path = dir.path().join("secret");
     std::fs::write(&path, content).unwrap();
     let mut profile = profile(url, "id", "unused");
-    profile.client_secret = SecretSource::File(path.clone());
-    profile.client_authentication = ClientAuthentication::BodyParameter;
+    profile.body_secret(SecretSource::File(path.clone()));
     (dir, path, profile)
 }
 
@@ -41,13 +40,12 @@ async fn a_secret_rotated_during_the_fetch_is_tried_at_once() {
     let server = Server::start([rotated, ok(r#"{"access_token":"t"}"#)]).await;
     std::fs::write(&path, "one").unwrap();
     let mut profile = profile(&server.url, "id", "unused");
-    profile.client_secret = SecretSource::File(path);
-    profile.client_authentication = ClientAuthentication::BodyParameter;
+    profile.body_secret(SecretSource::File(path));
     assert!(fetch(&source_of(profile.clone())).await.is_ok());
     assert!(server.request(1).ends_with("client_secret=two"));
 
     let server = Server::start([Then::Answer(refusal)]).await;
-    profile.token_service_url = literal(&server.url);
+    profile.oauth2_mut().endpoint = TokenEndpoint::Url(literal(&server.url));
     assert_eq!(fetch(&source_of(profile)).await.unwrap_err().code, FetchErrorCode::InvalidClient);
     assert_eq!(server.count(), 1, "nothing changed, so nothing is repeated");
 }

@@ -1,0 +1,233 @@
+//! One request over HTTP/1.1 and its answer: the only code that knows reqwest.
+//!
+//! Invariant: no redirect is followed, no proxy asked, nothing waited for without end, and no more of an answer kept than
+//! [`MAX_ANSWER`](response::MAX_ANSWER).
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use reqwest::redirect;
+
+use super::error::{FetchError, FetchErrorClass, FetchErrorCode};
+use super::inputs::{self, Snapshot};
+use super::request::TokenRequest;
+use super::response::{self, Answer};
+use crate::config::profile::ProfileConfig;
+use crate::config::url::Scheme;
+use crate::tls::{self, Trust};
+
+/// How long a fetch may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Name resolution, TCP and TLS.
+    pub connect: Duration,
+    /// Everything.
+    pub total: Duration,
+}
+
+impl Limits {
+    /// 5 s and 10 s.
+    pub const PRODUCTION: Self = Self { connect: Duration::from_secs(5), total: Duration::from_secs(10) };
+}
+
+/// The way to a profile's service. Made without touching the network, the disk or a TLS library; built at the first
+/// request, and anew when a certificate has changed.
+#[derive(Debug)]
+pub struct HttpClient {
+    profile: Arc<ProfileConfig>,
+    limits: Limits,
+    built: Mutex<Option<Built>>,
+}
+
+/// A client, and what it was built from.
+#[derive(Clone, Debug)]
+struct Built {
+    http: reqwest::Client,
+    scheme: Scheme,
+    ca_file: Snapshot,
+}
+
+impl HttpClient {
+    /// The way to this profile's service.
+    pub fn new(profile: Arc<ProfileConfig>, limits: Limits) -> Self {
+        Self { profile, limits, built: Mutex::new(None) }
+    }
+
+    /// Sends a request and reads its answer.
+    pub async fn send(&self, request: &TokenRequest) -> Result<Answer, FetchError> {
+        let client = self.client(request.service.scheme())?;
+        send(&client, request).await
+    }
+
+    /// The HTTP client for this scheme; built anew when the certificate file has changed.
+    fn client(&self, scheme: Scheme) -> Result<reqwest::Client, FetchError> {
+        let mut held = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let pem = match (&self.profile.transport.ca_file, scheme) {
+            (Some(path), Scheme::Https) => Some(inputs::read_file(path)),
+            _ => None,
+        };
+        let ca_file = Snapshot::of(pem.as_ref().map(|read| read.as_deref().map_err(std::io::Error::kind)));
+        if let Some(client) =
+            held.as_ref().filter(|client| client.scheme == scheme && client.ca_file == ca_file)
+        {
+            return Ok(client.http.clone());
+        }
+        match (self.build(scheme, pem), held.as_mut()) {
+            (Ok(http), _) => {
+                *held = Some(Built { http: http.clone(), scheme, ca_file });
+                Ok(http)
+            }
+            (Err(error), Some(client)) if client.scheme == scheme => {
+                tracing::warn!(profile = %self.profile.name, "keeping the certificate authorities of before: {error}");
+                // Remembered, so that it is said once for each change.
+                client.ca_file = ca_file;
+                Ok(client.http.clone())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn build(
+        &self,
+        scheme: Scheme,
+        pem: Option<std::io::Result<Vec<u8>>>,
+    ) -> Result<reqwest::Client, FetchError> {
+        let origin = match &self.profile.transport.ca_file {
+            Some(path) => format!("ca_file {}", path.display()),
+            None => "TLS:".to_owned(),
+        };
+        let broken = |error: &dyn std::fmt::Display| {
+            FetchError::new(FetchErrorCode::Tls, format!("{origin} {error}"))
+                .with_class(FetchErrorClass::Permanent)
+        };
+        let pem = pem.transpose().map_err(|error| broken(&format_args!("cannot be read: {error}")))?;
+        let tls = match (scheme, &pem) {
+            // Clear text never loads a certificate, so it works where there are none.
+            (Scheme::Http, _) => tls::client_config(Trust::Nobody),
+            (Scheme::Https, None) => tls::client_config(Trust::System),
+            (Scheme::Https, Some(pem)) => tls::client_config(Trust::Pem(pem)),
+        };
+        let tls = tls.map_err(|error| broken(&error))?;
+        client(tls, self.limits).map_err(|error| {
+            // reqwest's own words name no more than the part that failed.
+            FetchError::new(FetchErrorCode::Internal, format!("cannot set up the HTTP client: {error}"))
+        })
+    }
+}
+
+/// Every default that matters is set: reqwest would follow redirects, ask the environment for a proxy, and wait forever.
+fn client(tls: Arc<rustls::ClientConfig>, limits: Limits) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(Arc::unwrap_or_clone(tls))
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .http1_only()
+        .connect_timeout(limits.connect)
+        .timeout(limits.total)
+        .read_timeout(limits.total)
+        // A fetch is rare: each takes a connection of its own, and none is ever found dead.
+        .pool_max_idle_per_host(0)
+        .user_agent(concat!("sidepass/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+async fn send(client: &reqwest::Client, request: &TokenRequest) -> Result<Answer, FetchError> {
+    let host = request.service.authority();
+    let url: reqwest::Url =
+        request.url.expose().parse().map_err(|_| {
+            FetchError::new(FetchErrorCode::RequestInvalid, format!("the URL of {host} is none"))
+        })?;
+    let sent = client
+        .request(request.method.clone(), url)
+        .headers(request.headers.clone())
+        .body(request.body.expose().to_owned())
+        .send()
+        .await
+        .map_err(|error| classify(&error, &host))?;
+    read_answer(sent).await.map_err(|error| classify(&error, &host))
+}
+
+async fn read_answer(mut sent: reqwest::Response) -> reqwest::Result<Answer> {
+    let header = |name| {
+        let value = sent.headers().get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let mut answer = Answer {
+        status: sent.status().as_u16(),
+        content_type: header(CONTENT_TYPE),
+        content_encoding: header(CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity")),
+        date: header(DATE),
+        retry_after: header(RETRY_AFTER),
+        location: header(LOCATION),
+        body: Vec::new(),
+        cut: false,
+    };
+    if sent.status().is_redirection() {
+        return Ok(answer);
+    }
+    while let Some(chunk) = sent.chunk().await? {
+        let room = response::MAX_ANSWER - answer.body.len();
+        answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            answer.cut = true;
+            break;
+        }
+    }
+    Ok(answer)
+}
+
+/// Our own words for what reqwest reports: its own would show the URL, and a URL may hold a secret.
+fn classify(error: &reqwest::Error, host: &str) -> FetchError {
+    let root = root_cause(error);
+    if let Some(tls) = find::<rustls::Error>(error) {
+        let untrusted = matches!(tls, rustls::Error::InvalidCertificate(_));
+        let hint = if untrusted {
+            "; if the service has a certificate authority of its own, set ca_file"
+        } else {
+            ""
+        };
+        let failed = FetchError::new(FetchErrorCode::Tls, format!("TLS with {host} failed: {tls}{hint}"));
+        return if untrusted { failed.with_class(FetchErrorClass::Permanent) } else { failed };
+    }
+    if error.is_dns() {
+        return FetchError::new(FetchErrorCode::Dns, format!("cannot resolve {host}: {root}"));
+    }
+    let (code, message) = match (error.is_timeout(), error.is_connect()) {
+        (true, true) => (FetchErrorCode::Timeout, format!("no connection to {host} in time")),
+        (true, false) => (FetchErrorCode::Timeout, format!("{host} did not answer completely in time")),
+        (false, true) => (FetchErrorCode::Connect, format!("cannot connect to {host}: {root}")),
+        (false, false) => (
+            FetchErrorCode::Interrupted,
+            format!("{host} ended the connection, or did not answer in HTTP: {root}"),
+        ),
+    };
+    FetchError::new(code, message)
+}
+
+/// The innermost error of those that are sure to hold nothing of the request: the system's, or hyper's.
+fn root_cause(error: &reqwest::Error) -> String {
+    if let Some(io) = find::<std::io::Error>(error) {
+        return io.to_string();
+    }
+    find::<hyper::Error>(error).map_or_else(|| "no details".to_owned(), ToString::to_string)
+}
+
+fn find<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // An io::Error that wraps another error does not name it as its source.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
