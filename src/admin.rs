@@ -22,6 +22,7 @@ use crate::guard::{Caller, Guard, Refusal};
 use crate::inject::Injection;
 use crate::metrics::{self, Metrics};
 use crate::profile::{Profile, ProfileStatus};
+use crate::proxy::Destination;
 use crate::readiness::Readiness;
 use crate::server::{Handler, Origin};
 use crate::shutdown::Stop;
@@ -41,7 +42,7 @@ pub struct RouteStatus {
     pub injects: Vec<String>,
     /// Its headers, as they are prepared.
     #[serde(skip)]
-    pub injection: Option<Injection>,
+    pub injection: Option<Injection<Destination>>,
 }
 
 /// Whether a route's requests get their headers now.

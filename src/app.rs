@@ -4,6 +4,7 @@
 //! starts the control plane on the calling thread and the workers on threads of their own, and returns when both have
 //! ended. Tests start the program through the same two calls.
 
+mod destination;
 mod live;
 mod start;
 mod workers;

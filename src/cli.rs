@@ -7,6 +7,8 @@ mod check;
 mod demo;
 mod explain;
 mod healthcheck;
+mod import;
+mod issuer;
 mod run;
 mod token;
 
@@ -35,6 +37,7 @@ Start here:
   sidepass run                           serve the routes of proxy.yaml
   sidepass explain GET /cai/v2/request   which route, which profile, which headers, which URL
   sidepass token cai_bot                 can this profile get a token? what is in it?
+  sidepass import cpi export.json        existing credentials as a proxy.yaml; also destination, service-key, vcap
 
 A proxy.yaml is as short as this:
   profiles:
@@ -66,7 +69,7 @@ enum Command {
     /// Serve the routes of proxy.yaml until SIGTERM or Ctrl-C
     Run(Config),
     /// Read proxy.yaml as `run` would, report every mistake, start nothing
-    Check(Config),
+    Check(check::Options),
     /// Start a sandbox of token services and APIs, and the proxy in front of it
     Demo(demo::Options),
     /// Ask a running sidepass whether it is ready (for HEALTHCHECK; exit code 0 or 1)
@@ -75,6 +78,8 @@ enum Command {
     Token(token::Options),
     /// Show what would happen to a request, without sending it
     Explain(explain::Options),
+    /// Turn exports of SAP CPI, SAP BTP, Cloud Foundry or Google into a proxy.yaml without secrets
+    Import(import::Options),
 }
 
 #[derive(Debug, Args)]
@@ -134,11 +139,12 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, environment:
     };
     let outcome = match cli.command {
         Command::Run(config) => run::run(&config, environment),
-        Command::Check(config) => check::run(&config, environment),
+        Command::Check(options) => check::run(&options, environment),
         Command::Demo(options) => demo::run(&options, environment),
         Command::Healthcheck(config) => healthcheck::run(&config, environment),
         Command::Token(options) => token::run(&options, environment),
         Command::Explain(options) => explain::run(&options, environment),
+        Command::Import(options) => import::run(&options, environment),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,35 +3,30 @@
 //! Invariant: this is the only wait of the request path before the request is forwarded, and it happens only where
 //! there is no usable token. A renewal in the background never makes a request wait.
 
+mod shared;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 
+pub use self::shared::Shared;
 use crate::clock::{Clock, Moment};
-use crate::inject::{Injection, Prepared};
+use crate::inject::{Injection, Prepared, Shown};
 use crate::token::Generation;
-use crate::token::cell::{Activity, Rejection, TokenCell};
+use crate::token::cell::TokenCell;
 
 /// How often a request that waits looks at the token task's schedule again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What a route adds to its requests.
+/// What a route adds to its requests. `D` is where a token may lead.
 #[derive(Clone, Debug)]
-pub enum Credential {
+pub enum Credential<D = ()> {
     /// Nothing.
     None,
     /// The same headers for everybody, prepared ahead.
-    Shared(Shared),
-}
-
-/// Prepared headers and, where a token is among them, where to ask for a new one.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    injection: Injection,
-    cell: Option<TokenCell>,
-    wait: Duration,
+    Shared(Shared<D>),
 }
 
 /// There is no usable token, and waiting longer would not help the caller.
@@ -43,150 +38,103 @@ pub struct TokenUnavailable {
     pub cause: Option<String>,
 }
 
-impl Credential {
+impl<D> Credential<D> {
     /// A route's headers; `cell` and `wait` are those of its profile, if it has one.
-    pub fn shared(injection: Injection, cell: Option<TokenCell>, wait: Duration) -> Self {
-        Self::Shared(Shared { injection, cell, wait })
+    pub fn shared(injection: Injection<D>, cell: Option<TokenCell>, wait: Duration) -> Self {
+        Self::Shared(Shared::new(injection, cell, wait))
+    }
+
+    /// For a request whose caller makes no difference.
+    pub fn for_anybody(&self) -> Bound<'_, D> {
+        Bound { credential: self, pinned: None }
+    }
+}
+
+/// A credential as one request uses it.
+///
+/// A request whose upstream came with the token is pinned to the snapshot that named it: every attempt goes to that
+/// destination, and no token of an answer that names another one goes there.
+#[derive(Debug)]
+pub struct Bound<'a, D = ()> {
+    credential: &'a Credential<D>,
+    pinned: Option<&'a Arc<Prepared<D>>>,
+}
+
+impl<'a, D> Bound<'a, D> {
+    /// The same, pinned to a snapshot.
+    pub fn pinned_to(self, snapshot: &'a Arc<Prepared<D>>) -> Self {
+        Self { pinned: Some(snapshot), ..self }
+    }
+
+    /// The newest snapshot, if it may be used now.
+    pub fn snapshot(&self, now: Moment) -> Option<Arc<Prepared<D>>> {
+        match self.credential {
+            Credential::None => None,
+            Credential::Shared(shared) => shared.snapshot(now),
+        }
     }
 
     /// Sets the headers if they are usable now, and says which token they were made from. One atomic load.
-    pub fn apply(&self, headers: &mut HeaderMap, now: Moment) -> Option<Option<Generation>> {
-        match self {
-            Self::None => Some(None),
-            Self::Shared(shared) => shared.apply(headers, now),
+    pub fn apply(&self, headers: &mut HeaderMap, now: Moment) -> Option<Shown> {
+        match (self.credential, self.pinned) {
+            (Credential::None, _) => Some(Shown { generation: None, prover: None }),
+            (Credential::Shared(shared), None) => shared.apply(headers, now),
+            (Credential::Shared(_), Some(pinned)) => {
+                let newer = self.snapshot(now).filter(|newest| same_destination(newest, pinned));
+                let chosen = newer.as_ref().unwrap_or(pinned);
+                chosen.is_usable(now).then(|| chosen.apply(headers))
+            }
         }
     }
 
     /// Waits until the headers are usable, at most the profile's `token_wait`. While the token task backs off, the
     /// recorded failure comes back at once.
     pub async fn wait(&self, clock: &Clock) -> Result<(), TokenUnavailable> {
-        match self {
-            Self::None => Ok(()),
-            Self::Shared(shared) => shared.wait(clock).await,
+        match self.credential {
+            Credential::None => Ok(()),
+            Credential::Shared(shared) => shared.wait(clock).await,
         }
     }
 
     /// What to tell a caller for whom there is no usable token.
     pub fn unavailable(&self, clock: &Clock) -> TokenUnavailable {
-        match self {
-            Self::None => TokenUnavailable { retry_after: Duration::from_secs(1), cause: None },
-            Self::Shared(shared) => shared.unavailable(shared.cell.as_ref(), clock),
+        match self.credential {
+            Credential::None => TokenUnavailable { retry_after: Duration::from_secs(1), cause: None },
+            Credential::Shared(shared) => shared.unavailable(clock),
         }
     }
 
     /// The upstream refused `used`, and nobody waits for a different token.
     pub fn suspect(&self, used: Generation) {
-        if let Self::Shared(Shared { cell: Some(cell), .. }) = self {
-            cell.reject(used);
+        match self.credential {
+            Credential::None => {}
+            Credential::Shared(shared) => shared.suspect(used),
         }
     }
 
-    /// The upstream refused `used`: waits for a different token, at most `token_wait`. False if there will be none.
+    /// The upstream refused `used`: waits for a different token, at most `token_wait`. False if there will be none, or
+    /// if it leads elsewhere.
     pub async fn renewed(&self, used: Generation) -> bool {
-        match self {
-            Self::None => false,
-            Self::Shared(shared) => shared.renewed(used).await,
-        }
+        let (renewed, newest) = match self.credential {
+            Credential::None => return false,
+            Credential::Shared(shared) => (shared.renewed(used).await, shared.newest()),
+        };
+        let stays =
+            |pinned: &Arc<Prepared<D>>| newest.is_some_and(|newest| same_destination(&newest, pinned));
+        renewed && self.pinned.is_none_or(stays)
     }
 }
 
-impl Shared {
-    fn apply(&self, headers: &mut HeaderMap, now: Moment) -> Option<Option<Generation>> {
-        let snapshot = self.injection.load();
-        let prepared: &Prepared = snapshot.as_deref().filter(|prepared| prepared.is_usable(now))?;
-        prepared.apply(headers);
-        Some(prepared.generation())
-    }
-
-    fn usable(&self, now: Moment) -> bool {
-        self.injection.load().as_deref().is_some_and(|prepared| prepared.is_usable(now))
-    }
-
-    async fn wait(&self, clock: &Clock) -> Result<(), TokenUnavailable> {
-        let Some(cell) = &self.cell else {
-            // Without a token the values were prepared at start, or a secret could not be read then.
-            return if self.usable(clock.now()) { Ok(()) } else { Err(self.unavailable(None, clock)) };
-        };
-        let waited = within(self.wait, self.published(cell, clock)).await;
-        waited.unwrap_or_else(|| Err(self.unavailable(Some(cell), clock)))
-    }
-
-    /// Until a usable snapshot is published, or it is clear that none will be soon.
-    async fn published(&self, cell: &TokenCell, clock: &Clock) -> Result<(), TokenUnavailable> {
-        let mut published = self.injection.subscribe();
-        let mut states = cell.subscribe();
-        cell.wake();
-        loop {
-            let now = clock.now();
-            if self.usable(now) {
-                return Ok(());
-            }
-            let unfit = published.borrow_and_update().is_err();
-            let backing_off = match states.borrow_and_update().activity {
-                Activity::BackingOff { until } => !until.is_past(now),
-                Activity::Fetching | Activity::Resting { .. } => false,
-            };
-            if unfit || backing_off {
-                return Err(self.unavailable(Some(cell), clock));
-            }
-            tokio::select! {
-                _ = published.changed() => {}
-                _ = states.changed() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => cell.wake(),
-            }
-        }
-    }
-
-    fn unavailable(&self, cell: Option<&TokenCell>, clock: &Clock) -> TokenUnavailable {
-        let state = cell.map(TokenCell::state);
-        let until = state.as_ref().and_then(|state| match state.activity {
-            Activity::BackingOff { until } => Some(until.remaining(clock.now())),
-            Activity::Fetching | Activity::Resting { .. } => None,
-        });
-        let failure = state.and_then(|state| state.last_failure).map(|failure| failure.code.to_string());
-        // A token may be there, and fine, and only its headers could not be made.
-        let unfit = || self.injection.subscribe().borrow().as_ref().err().map(ToString::to_string);
-        TokenUnavailable {
-            retry_after: until.unwrap_or_default().max(Duration::from_secs(1)),
-            cause: failure.or_else(unfit),
-        }
-    }
-
-    async fn renewed(&self, used: Generation) -> bool {
-        let Some(cell) = &self.cell else { return false };
-        let different = async {
-            match cell.reject(used) {
-                Rejection::Declined => return false,
-                Rejection::Renewing if cell.newer_than(used).await.is_none() => return false,
-                Rejection::Renewing | Rejection::Replaced => {}
-            }
-            // The token is there; its headers are being prepared.
-            let mut published = self.injection.subscribe();
-            while self.generation().is_none_or(|generation| generation <= used) {
-                if published.changed().await.is_err() || published.borrow_and_update().is_err() {
-                    return false;
-                }
-            }
-            true
-        };
-        within(self.wait, different).await.unwrap_or(false)
-    }
-
-    fn generation(&self) -> Option<Generation> {
-        self.injection.load().as_deref().and_then(Prepared::generation)
+fn same_destination<D>(one: &Prepared<D>, other: &Prepared<D>) -> bool {
+    match (one.destination(), other.destination()) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(limit, work).await.ok()
-}
-
-/// The snapshot as it is, for `explain` and `/status`.
-pub fn snapshot(credential: &Credential) -> Option<Arc<Prepared>> {
-    match credential {
-        Credential::None => None,
-        Credential::Shared(shared) => shared.injection.load().clone(),
-    }
 }
 
 #[cfg(test)]
@@ -195,17 +143,17 @@ mod tests {
     use crate::config::route::HeaderConfig;
     use crate::config::template::Part;
     use crate::config::{SecretSource, Template};
-    use crate::inject;
+    use crate::inject::{self, Recipe};
 
     #[tokio::test]
     async fn a_header_that_cannot_be_made_is_named_as_the_cause() {
         let file = SecretSource::File("/nowhere/key.txt".into());
         let value = Template(vec![Part::Secret(file)]);
         let header = HeaderConfig { name: http::HeaderName::from_static("x-key"), value };
-        let (injector, injection) = inject::injection(vec![header], Arc::default(), None);
+        let (injector, injection) = inject::injection(Recipe::new(vec![header], Arc::default()), None);
         injector.prepare().unwrap_err();
-        let credential = Credential::shared(injection, None, Duration::from_secs(1));
-        let unavailable = credential.wait(&Clock::system()).await.unwrap_err();
+        let credential: Credential = Credential::shared(injection, None, Duration::from_secs(1));
+        let unavailable = credential.for_anybody().wait(&Clock::system()).await.unwrap_err();
         let cause = unavailable.cause.unwrap_or_default();
         assert!(cause.contains("x-key") && cause.contains("/nowhere/key.txt"), "{cause}");
     }

@@ -52,6 +52,9 @@ pub enum ProxyError {
     /// The upstream could not be reached, or did not answer as it should.
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    /// A write needs a CSRF token and the upstream gave none; the text is for the log: status, method and path.
+    #[error("no CSRF token: {0}")]
+    Csrf(String),
     /// A bug of ours, caught.
     #[error("internal error")]
     Internal,
@@ -142,7 +145,8 @@ impl ProxyError {
             F::TotalTimeout,
         ];
         let token = TokenUnavailable { retry_after: Duration::ZERO, cause: None };
-        let others = [Self::AmbiguousPath, Self::NoRoute, Self::Token(token), Self::Internal];
+        let csrf = Self::Csrf(String::new());
+        let others = [Self::AmbiguousPath, Self::NoRoute, Self::Token(token), csrf, Self::Internal];
         let all = refusals
             .into_iter()
             .map(Self::Refused)
@@ -169,6 +173,12 @@ impl ProxyError {
                 "There is no usable access token",
             ),
             Self::Forward(error) => forward_reason(error),
+            Self::Csrf(_) => reason(
+                "csrf_unavailable",
+                S::BAD_GATEWAY,
+                Fault::Upstream,
+                "The upstream gave no CSRF token for this write",
+            ),
             Self::Internal => {
                 reason("internal", S::INTERNAL_SERVER_ERROR, Fault::Sidepass, "sidepass failed")
             }

@@ -17,7 +17,7 @@ use crate::config::route::HeaderConfig;
 use crate::config::server::Limits;
 use crate::config::template::Part;
 use crate::config::{Access, ListenAddress, Template};
-use crate::inject::{self, Injection, Injector};
+use crate::inject::{self, Injection, Injector, Recipe};
 
 mod head;
 mod host;
@@ -118,7 +118,8 @@ impl Guard {
                 let key = rules.header.clone().map(|(name, source)| {
                     let header =
                         HeaderConfig { name: name.clone(), value: Template(vec![Part::Secret(source)]) };
-                    let (injector, injection) = inject::injection(vec![header], Arc::default(), None);
+                    let (injector, injection) =
+                        inject::injection(Recipe::new(vec![header], Arc::default()), None);
                     (name, injector, injection)
                 });
                 let (key, injector) = match key {

@@ -19,6 +19,7 @@ pub mod secret;
 pub mod clock;
 pub mod sieve;
 pub mod config;
+pub mod import;
 pub mod tls;
 pub mod token;
 pub mod profile;

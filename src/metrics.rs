@@ -54,6 +54,10 @@ pub struct RouteMetrics {
     in_flight: IntGauge,
     /// Requests sent once more after a 401.
     pub replays_rejected: IntCounter,
+    /// Requests sent once more with another CSRF token.
+    pub replays_csrf: IntCounter,
+    /// Requests sent once more with a nonce in the proof of possession.
+    pub replays_nonce: IntCounter,
     /// Requests sent once more because a kept connection had gone.
     pub replays_stale: IntCounter,
 }
@@ -105,7 +109,7 @@ impl Metrics {
         let replays = counters(
             &registry,
             "sidepass_replays_total",
-            "Requests sent upstream once more: after a 401 with a new token, or because a kept connection had gone.",
+            "Requests sent upstream once more: after a 401 with a new token or a DPoP nonce, after a 403 with a new CSRF token, or because a kept connection had gone.",
             &["route", "cause"],
         )?;
         let build = IntGaugeVec::new(
@@ -223,6 +227,8 @@ impl RouteMetrics {
             latency: latency.get_metric_with_label_values(&[name])?,
             in_flight: in_flight.get_metric_with_label_values(&[name])?,
             replays_rejected: replays.get_metric_with_label_values(&[name, "rejected"])?,
+            replays_csrf: replays.get_metric_with_label_values(&[name, "csrf"])?,
+            replays_nonce: replays.get_metric_with_label_values(&[name, "dpop_nonce"])?,
             replays_stale: replays.get_metric_with_label_values(&[name, "stale_connection"])?,
         })
     }

@@ -24,16 +24,24 @@ use crate::metrics::{InFlight, Metrics};
 use crate::route::RouteTable;
 
 mod answer;
+mod csrf;
 mod deadline;
+mod destination;
+mod dpop;
 mod exchange;
 mod message;
 mod refusal;
+mod remedy;
 mod route;
+mod way;
 
 use message::{Context, Terms};
+use way::Way;
 
 pub use answer::Answer;
-pub use route::{Route, RouteHost, Served};
+pub use csrf::Csrf;
+pub use destination::{Destination, Leads, RouteHost};
+pub use route::{Route, Served};
 
 /// Gives the routes in force: one atomic load.
 pub type Live = Arc<dyn Fn() -> Arc<Served> + Send + Sync>;
@@ -146,7 +154,7 @@ impl Proxy {
         error.response(None, &id)
     }
 
-    /// guard -> route -> strip -> credential -> inject -> forward.
+    /// guard -> route -> credential -> strip -> inject -> forward.
     async fn pass<'a>(
         &self,
         head: &mut Parts,
@@ -159,38 +167,50 @@ impl Proxy {
         let host = inbound.guard.check(head, inbound.caller)?;
         let route = find(&served.routes, head, &host)?;
         trace.route = Some(route);
-        let terms = Terms { served, guard: inbound.guard, body_limit: self.body_limit, ticker: &self.ticker };
-        let mut outgoing = message::outgoing(&terms, route, head, body, &host, &mut trace.target)?;
         let in_flight = route.metrics.start();
         let until = Ticker::due(self.ticker.now(), route.timeouts.total);
-        let used = self.inject(route, &mut head.headers, until).await?;
+        let credential = route.credential.for_anybody();
+        let pinned = match &route.leads {
+            Leads::To(_) => None,
+            // What is rare is boxed: every request's future would carry room for it.
+            Leads::WithToken => Box::pin(self.pin(&credential, until)).await?,
+        };
+        let way = Way::new(route, credential, &pinned)?;
+        let terms = Terms { served, guard: inbound.guard, body_limit: self.body_limit, ticker: &self.ticker };
+        let mut outgoing = message::outgoing(&terms, &way, head, body, &host, &mut trace.target)?;
+        let mut worn = match way.destination.csrf.as_deref().filter(|csrf| csrf.concerns(&head.method)) {
+            None => None,
+            Some(csrf) => Some(Box::pin(self.wear(&way, csrf, &mut head.headers, until)).await?),
+        };
+        let used = self.inject(&way, head, until).await?;
         let going = (&mut outgoing.body, outgoing.progress.as_deref());
-        let exchange = self.exchange(route, head, going, used, until).await?;
+        let mut exchange = self.exchange(&way, head, going, used, worn.as_deref_mut(), until).await?;
+        if let Some(worn) = worn {
+            worn.take_off(exchange.response.headers_mut(), &self.clock);
+        }
         if upgrade::is_switch(&exchange.response) {
-            return switch(route, exchange, outgoing.offer, &host, (inbound.sequel, in_flight));
+            return switch(&way, exchange, outgoing.offer, &host, (inbound.sequel, in_flight));
         }
         if let Some(upload) = outgoing.progress.as_ref().filter(|upload| !upload.is_done()) {
             inbound.sequel.set_upload(upload);
         }
         let context =
             Context { host: &host, version, upload: outgoing.progress, until, ticker: &self.ticker };
-        message::incoming(route, exchange, context, in_flight)
+        message::incoming(&way, exchange, context, in_flight)
     }
 }
 
 /// The route for a request; a path that some backend would read as a path of another route is refused.
 fn find<'a>(routes: &'a RouteTable<Route>, request: &Parts, host: &Host) -> Result<&'a Route, ProxyError> {
     let find = |path: &str| routes.find(host.name(), path, &request.method);
-    let route = path::select(request.uri.path(), find, |route| path::Terms {
-        cut: route.rule.cut_bare(),
-        rules: route.paths,
-    })?;
+    let route =
+        path::select(request.uri.path(), find, |route| path::Terms { cut: route.cut, rules: route.paths })?;
     route.ok_or(ProxyError::NoRoute)
 }
 
 /// The upstream switches protocols: its connection becomes a tunnel, if that was asked for.
 fn switch(
-    route: &Route,
+    way: &Way<'_>,
     exchange: Exchange,
     offer: Option<Offer>,
     host: &Host,
@@ -198,12 +218,12 @@ fn switch(
 ) -> Result<Response<Answer>, ProxyError> {
     let (head, upstream) = upgrade::switch(offer.as_ref(), exchange.response)?;
     let head = match &offer {
-        Some(offer) => message::switching(route, offer, head, host),
+        Some(offer) => message::switching(way, offer, head, host),
         None => head,
     };
     sequel.set_tunnel(Tunnel {
         upstream: Box::new(upstream),
-        idle: route.timeouts.upgrade_idle,
+        idle: way.timeouts.upgrade_idle,
         held: Box::new(in_flight),
     });
     Ok(head.map(|()| Answer::own(Bytes::new())))

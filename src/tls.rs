@@ -2,11 +2,12 @@
 //!
 //! Invariant: every configuration names the aws-lc-rs provider itself, so none depends on a process-wide default.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 /// Whose certificates are accepted.
@@ -19,6 +20,20 @@ pub enum Trust<'a> {
     Pem(&'a [u8]),
     /// None at all: for a client that speaks clear text only.
     Nobody,
+}
+
+/// Our own certificate, and its key.
+pub struct Identity {
+    /// The certificate, and those that lead from it to an authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("chain", &self.chain.len()).finish_non_exhaustive()
+    }
 }
 
 /// Why no TLS configuration could be made.

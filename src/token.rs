@@ -1,27 +1,36 @@
 //! An access token, and what is known about it.
 
 pub mod cell;
+pub mod certificate;
 pub mod client_auth;
 pub mod date;
+pub mod discovery;
+pub mod dpop;
 pub mod error;
+pub mod fields;
 pub mod fixed;
 pub mod form;
 pub mod grant;
 pub mod http;
 mod inputs;
 pub mod jwt;
+pub mod keys;
 pub mod login;
 pub mod oauth2;
 pub mod redact;
 pub mod refresh;
 pub mod request;
 pub mod response;
+pub mod sign;
 pub mod signed;
 pub mod source;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use self::dpop::DpopKey;
+pub use self::fields::TokenFields;
 use crate::clock::Moment;
 use crate::secret::Secret;
 
@@ -46,8 +55,12 @@ pub struct AccessToken {
     pub lifetime: Duration,
     /// Where the lifetime was read.
     pub lifetime_from: LifetimeFrom,
+    /// What else the answer said; empty where there was no answer.
+    pub fields: TokenFields,
     /// Which of two client secrets it was got with, where there are two.
     pub secret: Option<SecretSlot>,
+    /// The key that it is bound to (RFC 9449); nothing for a bearer token.
+    pub key: Option<Arc<DpopKey>>,
 }
 
 /// One of two client secrets.
@@ -81,7 +94,15 @@ impl SecretSlot {
 impl AccessToken {
     /// A token with a lifetime and where that was read.
     pub fn new(text: Secret, issued_at: Moment, (lifetime, lifetime_from): (Duration, LifetimeFrom)) -> Self {
-        Self { text, issued_at, lifetime, lifetime_from, secret: None }
+        Self {
+            text,
+            issued_at,
+            lifetime,
+            lifetime_from,
+            fields: TokenFields::default(),
+            secret: None,
+            key: None,
+        }
     }
 
     /// When it stops being valid.
@@ -159,7 +180,9 @@ pub(crate) mod testing {
             issued_at: now,
             lifetime,
             lifetime_from: LifetimeFrom::ExpiresIn,
+            fields: TokenFields::default(),
             secret: None,
+            key: None,
         }
     }
 

@@ -1,42 +1,39 @@
 //! From the configuration to what the request path holds: routes, injections, and a worker's handler.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use hyper::body::Incoming;
 
-use super::StartError;
+use super::{StartError, destination};
 use crate::clock::Clock;
-use crate::config::route::{HostHeader, PathMatch};
+use crate::config::route::PathMatch;
 use crate::config::server::{Limits, Via};
-use crate::config::url::{HttpUrl, Scheme};
-use crate::config::{Config, RouteConfig};
+use crate::config::{Config, Name, RouteConfig, RouteUpstream, SecretSource};
 use crate::credential::Credential;
 use crate::error::{ProxyError, REASON_HEADER};
-use crate::forward::dial::Upstream;
+use crate::forward::PathRule;
 use crate::forward::pool::{HeadLimits, Pool};
 use crate::forward::via::Pseudonym;
-use crate::forward::{self, PathRule};
-use crate::inject::{self, Injection, Injector, Managed};
+use crate::inject::{self, Injection, Injector, Managed, Recipe};
 use crate::metrics::Metrics;
 use crate::profile::Profile;
-use crate::proxy::{Answer, Live, Proxy, Route, RouteHost, Served};
+use crate::proxy::{Answer, Destination, Leads, Live, Proxy, Route, Served};
 use crate::route::RouteTable;
 use crate::server::{Handler, Origin};
-use crate::tls::{self, Trust};
+use crate::token::dpop::{DPOP, DPOP_NONCE};
 
 /// What keeps the headers of a route prepared.
 pub(super) struct NamedInjector {
     /// The route's name.
     pub(super) route: String,
     /// The writing half.
-    pub(super) injector: Injector,
+    pub(super) injector: Injector<Destination>,
     /// The reading half.
-    pub(super) injection: Injection,
+    pub(super) injection: Injection<Destination>,
 }
 
 /// The host names that are served besides loopback names.
@@ -48,11 +45,21 @@ pub(crate) fn hosts(config: &Config) -> HashSet<String> {
 /// Everything that can be wrong with an upstream or a certificate file, without starting anything.
 pub(super) fn check(config: &Config) -> Result<(), StartError> {
     for route in &config.routes {
-        upstream(route)?;
+        let failed = |reason| StartError::Route { route: route.name.to_string(), reason };
+        match &route.upstream {
+            RouteUpstream::Fixed(url) => {
+                let tls = destination::tls(route, url.scheme()).map_err(failed)?;
+                destination::destination(route, url, tls).map_err(failed)?;
+            }
+            RouteUpstream::OfToken(template) => {
+                destination::destinations(route, (**template).clone()).map_err(failed)?;
+            }
+        }
     }
     for profile in &config.profiles {
         let Some(path) = &profile.transport.ca_file else { continue };
-        trust_in(path).map_err(|reason| StartError::Profile { profile: profile.name.to_string(), reason })?;
+        destination::trust_in(path)
+            .map_err(|reason| StartError::Profile { profile: profile.name.to_string(), reason })?;
     }
     Ok(())
 }
@@ -67,58 +74,73 @@ pub(super) fn build_routes(
     let mut injectors = Vec::new();
     let mut routes = Vec::new();
     for route in &config.routes {
-        let credential = if route.headers.is_empty() {
-            Credential::None
-        } else {
-            let named = route.profile.as_ref();
-            let profile = named.and_then(|name| profiles.iter().find(|profile| profile.name() == name));
-            let uses_token = route.headers.iter().any(|header| header.value.uses_token());
-            let cell = profile.filter(|_| uses_token).map(|profile| profile.cell().clone());
-            let wait = profile.map(|profile| profile.config().token_wait).unwrap_or_default();
-            let (injector, injection) =
-                inject::injection(route.headers.clone(), Arc::clone(&parameters), cell.clone());
-            let named =
-                NamedInjector { route: route.name.to_string(), injector, injection: injection.clone() };
-            injectors.push(named);
-            Credential::shared(injection, cell, wait)
-        };
+        let named = route.profile.as_ref();
+        let profile = named.and_then(|name| profiles.iter().find(|profile| profile.name() == name));
+        let (credential, injector) = injected(route, profile, &parameters)?;
+        injectors.extend(injector);
         routes.push((route.matches.clone(), ready_route(route, credential, metrics)?));
     }
-    let injected = config.routes.iter().flat_map(|route| &route.headers).map(|header| header.name.clone());
+    let names = config.routes.iter().flat_map(names);
     let via = match config.proxy.via {
         Via::Add => Pseudonym::random(),
         Via::Omit => None,
     };
-    let managed = Arc::new(Managed::new(injected));
+    let managed = Arc::new(Managed::new(names));
     Ok((Served { routes: RouteTable::new(routes), managed, via }, injectors))
 }
 
-fn ready_route(route: &RouteConfig, credential: Credential, metrics: &Metrics) -> Result<Route, StartError> {
-    let failed = |reason: String| StartError::Route { route: route.name.to_string(), reason };
-    let url = &route.upstream;
-    let own = forward::host_value(&url.authority());
-    let own = own.ok_or_else(|| failed("the upstream has no usable host".to_owned()))?;
-    let (host, named) = match &route.host {
-        HostHeader::Upstream => (RouteHost::Fixed(own), None),
-        HostHeader::Preserve => (RouteHost::Preserved(own), None),
-        HostHeader::Fixed(name) => {
-            let value = forward::host_value(name);
-            let value = value.ok_or_else(|| failed("`host` does not fit a header".to_owned()))?;
-            (RouteHost::Fixed(value), Some(origin_of(url, name)))
+/// What a route adds, and what keeps that prepared.
+fn injected(
+    route: &RouteConfig,
+    profile: Option<&Profile>,
+    parameters: &Arc<BTreeMap<Name, SecretSource>>,
+) -> Result<(Credential<Destination>, Option<NamedInjector>), StartError> {
+    if route.headers.is_empty() {
+        return Ok((Credential::None, None));
+    }
+    let recipe = Recipe::new(route.headers.clone(), Arc::clone(parameters));
+    let recipe = match &route.upstream {
+        RouteUpstream::Fixed(_) => recipe,
+        RouteUpstream::OfToken(template) => {
+            let failed = |reason| StartError::Route { route: route.name.to_string(), reason };
+            recipe.leading(destination::destinations(route, (**template).clone()).map_err(failed)?)
         }
     };
+    let depends = recipe.depends_on_token();
+    let cell = profile.filter(|_| depends).map(|profile| profile.cell().clone());
+    let wait = profile.map(|profile| profile.config().token_wait).unwrap_or_default();
+    let (injector, injection) = inject::injection(recipe, cell.clone());
+    let named = NamedInjector { route: route.name.to_string(), injector, injection: injection.clone() };
+    Ok((Credential::shared(injection, cell, wait), Some(named)))
+}
+
+fn ready_route(
+    route: &RouteConfig,
+    credential: Credential<Destination>,
+    metrics: &Metrics,
+) -> Result<Route, StartError> {
+    let failed = |reason: String| StartError::Route { route: route.name.to_string(), reason };
     let prefix = route.strip_prefix.clone().unwrap_or_default();
+    let (leads, cut) = match &route.upstream {
+        RouteUpstream::Fixed(url) => {
+            let tls = destination::tls(route, url.scheme()).map_err(failed)?;
+            let destination = destination::destination(route, url, tls).map_err(failed)?;
+            let cut = destination.rule.cut_bare();
+            (Leads::To(destination), cut)
+        }
+        // Nobody knows yet whether there will be a base path: the path is judged as if there were none.
+        RouteUpstream::OfToken(_) => (Leads::WithToken, PathRule::new(Some(&prefix), "").cut_bare()),
+    };
     Ok(Route {
         name: route.name.clone(),
         paths: route.paths,
-        rule: PathRule::new(Some(&prefix), url.path()),
+        cut,
         prefix,
-        upstream: upstream(route)?,
-        host,
-        origins: [url.origin()].into_iter().chain(named).collect(),
+        leads,
         credential,
+        dpop: route.dpop,
         // Our own reason header too: what an upstream answers must not pass for what we say.
-        hidden: route.headers.iter().map(|header| header.name.clone()).chain([REASON_HEADER]).collect(),
+        hidden: names(route).chain([REASON_HEADER]).collect(),
         on_401: route.on_401,
         replay_buffer: route.replay_buffer,
         timeouts: route.timeouts,
@@ -127,34 +149,10 @@ fn ready_route(route: &RouteConfig, credential: Credential, metrics: &Metrics) -
     })
 }
 
-/// The origin that an upstream has by another name, as locations spell it: without the scheme's own port.
-fn origin_of(url: &HttpUrl, name: &str) -> String {
-    let (scheme, own_port) = match url.scheme() {
-        Scheme::Http => ("http", ":80"),
-        Scheme::Https => ("https", ":443"),
-    };
-    format!("{scheme}://{}", name.strip_suffix(own_port).unwrap_or(name))
-}
-
-/// Where a route leads, and how it is known that it is the right one there. The system's certificate authorities are
-/// read only if some route needs them.
-fn upstream(route: &RouteConfig) -> Result<Upstream, StartError> {
-    let failed = |reason: String| StartError::Route { route: route.name.to_string(), reason };
-    let tls = match (route.upstream.scheme(), &route.ca_file) {
-        (Scheme::Http, _) => None,
-        (Scheme::Https, None) => {
-            Some(tls::client_config(Trust::System).map_err(|error| failed(error.to_string()))?)
-        }
-        (Scheme::Https, Some(path)) => Some(trust_in(path).map_err(failed)?),
-    };
-    Upstream::new(route, tls).map_err(|error| failed(error.to_string()))
-}
-
-/// TLS that trusts the certificate authorities of a file and no others.
-fn trust_in(path: &Path) -> Result<Arc<rustls::ClientConfig>, String> {
-    let named = |error: &dyn std::fmt::Display| format!("ca_file {}: {error}", path.display());
-    let pem = std::fs::read(path).map_err(|error| named(&error))?;
-    tls::client_config(Trust::Pem(&pem)).map_err(|error| named(&error))
+/// The names of what a route adds, and of what it hears from its upstream alone.
+fn names(route: &RouteConfig) -> impl Iterator<Item = HeaderName> {
+    let proof = [DPOP, DPOP_NONCE].into_iter().filter(|_| route.dpop);
+    route.headers.iter().map(|header| header.name.clone()).chain(proof)
 }
 
 /// What a route matches, in words.

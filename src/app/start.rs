@@ -170,7 +170,7 @@ fn route_status(route: &RouteConfig, injectors: &[NamedInjector]) -> RouteStatus
         injection: own.map(|injector| injector.injection.clone()),
         name: route.name.to_string(),
         matches: live::matches(route),
-        upstream: format!("{:?}", route.upstream),
+        upstream: route.upstream.to_string(),
         profile: route.profile.as_ref().map(ToString::to_string),
         injects: route.headers.iter().map(|header| header.name.to_string()).collect(),
     }

@@ -10,7 +10,7 @@ use super::{Config, EX_USAGE, Failure};
 use crate::app::hosts;
 use crate::config::route::{HostHeader, HostPort, Http2};
 use crate::config::template::Part;
-use crate::config::{self, Access, Environment, RouteConfig, Template};
+use crate::config::{self, Access, Environment, HttpUrl, RouteConfig, RouteUpstream, Template};
 use crate::error::ProxyError;
 use crate::forward::PathRule;
 use crate::guard::path::{self, Terms};
@@ -89,7 +89,7 @@ fn find<'a>(
 }
 
 fn path_rule(route: &RouteConfig) -> PathRule {
-    PathRule::new(route.strip_prefix.as_deref(), route.upstream.path())
+    PathRule::new(route.strip_prefix.as_deref(), route.upstream.url().map_or("", HttpUrl::path))
 }
 
 fn describe(route: &RouteConfig, target: &Uri) -> Result<String, Failure> {
@@ -97,12 +97,16 @@ fn describe(route: &RouteConfig, target: &Uri) -> Result<String, Failure> {
         .apply(target)
         .ok_or_else(|| Failure::new("refused: 404 no_route (nothing to forward)"))?;
     let profile = route.profile.as_ref().map_or("none".to_owned(), ToString::to_string);
-    let mut text = format!(
-        "route     {}\nprofile   {profile}\nupstream  {}{path}\n{}",
-        route.name,
-        route.upstream.origin(),
-        way(route),
-    );
+    let upstream = match &route.upstream {
+        RouteUpstream::Fixed(url) => format!("{}{path}", url.origin()),
+        RouteUpstream::OfToken(template) => {
+            let hosts: Vec<_> = template.hosts.iter().map(ToString::to_string).collect();
+            let base = template.to_string();
+            format!("{}{path}\nonly to   {}", base.trim_end_matches('/'), hosts.join(", "))
+        }
+    };
+    let name = &route.name;
+    let mut text = format!("route     {name}\nprofile   {profile}\nupstream  {upstream}\n{}", way(route));
     for header in &route.headers {
         text.push_str(&format!("sets      {}: {}\n", header.name, masked(&header.value)));
     }
@@ -120,7 +124,10 @@ fn way(route: &RouteConfig) -> String {
         text.push_str(&format!("connects  {host}:{port}\n"));
     }
     let host = match &route.host {
-        HostHeader::Upstream => route.upstream.authority(),
+        HostHeader::Upstream => match &route.upstream {
+            RouteUpstream::Fixed(url) => url.authority(),
+            RouteUpstream::OfToken(_) => "<the upstream's>".to_owned(),
+        },
         HostHeader::Preserve => "<the caller's>".to_owned(),
         HostHeader::Fixed(host) => host.clone(),
     };
@@ -145,6 +152,8 @@ fn masked(template: &Template) -> String {
     let part = |part: &Part| match part {
         Part::Literal(text) => text.clone(),
         Part::Token => "<access token>".to_owned(),
+        Part::Field(path) => format!("<{path} of the token answer>"),
+        Part::Claim(path) => format!("<claim {path}>"),
         Part::Parameter(name) => format!("<{name}>"),
         Part::Secret(source) => format!("<{}>", source.describe()),
     };
@@ -169,6 +178,23 @@ mod tests {
         let expected = "connects  [::1]:8443\nHost      <the caller's>\nTLS name  other.example\nHTTP/2    off\nupgrades  none\n";
         assert_eq!(way(&routes[0]), expected);
         assert_eq!(way(&routes[1]), "Host      api.example:8443\n");
+    }
+
+    #[test]
+    fn an_upstream_that_comes_with_the_token_is_shown_with_the_hosts_it_may_be() {
+        let text = "profiles:\n  p:\n    token_service_url: https://id.example/token\n    client_id: a\n    client_secret: b\nroutes:\n  a:\n    match: { path_prefix: /a }\n    strip_prefix: true\n    upstream: '{token.instance_url}/v1/'\n    upstream_hosts: ['*.my.example']\n    profile: p\n    headers: { X-Zone: 'z-{claim.zone}' }\n";
+        let file = config::ConfigFile { path: "p.yaml".into(), text: text.into() };
+        let routes = config::load(&[file], &Environment::new()).unwrap().config.routes;
+        let told =
+            describe(&routes[0], &"/a/b?c=d".parse().unwrap()).map_err(|failure| failure.text).unwrap();
+        for line in [
+            "upstream  {token.instance_url}/v1/b?c=d\n",
+            "only to   *.my.example\n",
+            "Host      <the upstream's>\n",
+            "sets      x-zone: z-<claim zone>\n",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Config, Failure, small_runtime};
+use super::{Config, Failure, issuer, small_runtime};
 use crate::clock::Clock;
 use crate::config::{Environment, ProfileConfig};
 use crate::profile;
@@ -38,7 +38,17 @@ pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Fa
             error.code.as_str()
         ))
     })?;
-    let text = describe(&profile, &token, &clock);
+    let mut text = describe(&profile, &token, &clock);
+    for (_, answer) in issuer::ask([&profile])? {
+        match answer {
+            Ok(metadata) => {
+                issuer::endpoints(&metadata)
+                    .iter()
+                    .for_each(|line| text.push_str(&format!("issuer       {line}\n")));
+            }
+            Err(error) => text.push_str(&format!("issuer       {error}\n")),
+        }
+    }
     if options.reveal {
         eprint!("{text}");
         println!("{}", token.text.expose());

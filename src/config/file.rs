@@ -165,7 +165,13 @@ pub(crate) fn config(cx: &Context<'_>, root: &Node) -> Read<Config> {
         named(&fields, "profiles", |at, name| profile_file::profile(at, name, &profiles_around));
     let secure_parameters =
         named(&fields, "secure_parameters", |at, name| Ok((name, form::source(at, Kind::Secret)?)));
-    let around = route_file::Around { profiles: &profiles, parameters: &parameters, listeners: &listeners };
+    let sound: Vec<_> = profile_configs.iter().flatten().filter_map(|read| read.as_ref().ok()).collect();
+    let around = route_file::Around {
+        profiles: &profiles,
+        sound: &sound,
+        parameters: &parameters,
+        listeners: &listeners,
+    };
     let routes = named(&fields, "routes", |at, name| route_file::route(at, name, &around));
     if let Ok(routes) = &routes {
         distinct(&fields, routes);

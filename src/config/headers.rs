@@ -6,13 +6,14 @@ use super::SecretSource;
 use super::form::{self, Kind, placeholder};
 use super::names::Names;
 use super::node::{Flow, Value};
+use super::profile::AuthorizationScheme;
 use super::reader::{At, Broken, Read};
 use super::route::HeaderConfig;
 use super::template::{Part, Template};
 use crate::secret::Secret;
 
 /// Names that belong to the connection or to the framing of a message; RFC 9110 section 7.6.1, RFC 9112 section 6.
-const OURS: [&str; 13] = [
+pub(crate) const OURS: [&str; 13] = [
     "host",
     "connection",
     "keep-alive",
@@ -31,7 +32,8 @@ const OURS: [&str; 13] = [
 /// Whether the route has a profile; a broken one counts as there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HasProfile {
-    Yes,
+    /// One whose credential goes by this word; a broken one's by the usual one.
+    Yes(AuthorizationScheme),
     No,
 }
 
@@ -69,7 +71,8 @@ pub(crate) fn looks_secret(name: &str) -> bool {
         || ["-key", "_key", "-auth"].iter().any(|end| name.ends_with(end))
 }
 
-/// Reads the headers of a route, and adds `Authorization: Bearer {token}` where it is the profile's way.
+/// Reads the headers of a route, and adds `Authorization: Bearer {token}` where it is the profile's way (or with its own
+/// word: `Basic`, `DPoP`).
 pub(crate) fn headers(
     at: Option<&At<'_>>,
     profile: HasProfile,
@@ -113,16 +116,15 @@ fn settle_token(
     profile: HasProfile,
     entries: &[At<'_>],
 ) -> Read<()> {
-    let carrier = headers.iter().find(|header| header.value.uses_token());
-    if let (Some(carrier), HasProfile::No) = (carrier, profile) {
-        let entry = entries.iter().find(|entry| carrier.name.as_str().eq_ignore_ascii_case(entry.key));
+    let needs = headers.iter().find_map(|header| Some((header, header.value.needs_profile()?)));
+    if let (Some((header, written)), HasProfile::No) = (needs, profile) {
+        let entry = entries.iter().find(|entry| header.name.as_str().eq_ignore_ascii_case(entry.key));
         if let Some(entry) = entry {
-            return Err(
-                entry.error_hint("`{token}` needs a profile, and this route has none", "add `profile: NAME`")
-            );
+            let message = format!("`{{{written}}}` needs a profile, and this route has none");
+            return Err(entry.error_hint(message, "add `profile: NAME`"));
         }
     }
-    let carried = carrier.is_some();
+    let carried = headers.iter().any(|header| header.value.uses_token());
     if let Some(cleared) = cleared {
         return if carried {
             Ok(())
@@ -133,16 +135,25 @@ fn settle_token(
             ))
         };
     }
-    if carried || profile == HasProfile::No {
+    if let HasProfile::Yes(AuthorizationScheme::Dpop) = profile
+        && let Some(entry) = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case("dpop"))
+    {
+        return Err(
+            entry.key_error("the profile has `dpop`, and sidepass makes a proof for each request", None)
+        );
+    }
+    let HasProfile::Yes(scheme) = profile else { return Ok(()) };
+    if carried {
         return Ok(());
     }
+    let scheme = scheme.as_str();
     if let Some(entry) = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case("authorization")) {
         return Err(entry.error_hint(
             "this header would take the place of the profile's token, which no header uses then",
-            "write \"Bearer {token}\", use {token} in another header, or remove `profile`",
+            format!("write \"{scheme} {{token}}\", use {{token}} in another header, or remove `profile`"),
         ));
     }
-    let value = Template(vec![Part::Literal("Bearer ".into()), Part::Token]);
+    let value = Template(vec![Part::Literal(format!("{scheme} ")), Part::Token]);
     headers.push(HeaderConfig { name: http::header::AUTHORIZATION, value });
     Ok(())
 }
@@ -150,7 +161,8 @@ fn settle_token(
 fn template(at: &At<'_>, name: &HeaderName, parameters: &Names) -> Read<Template> {
     if let Value::Map(map) = &at.node.value {
         if let (Flow::Braces, [only]) = (map.flow, map.entries.as_slice()) {
-            let is_name = only.key == "token" || parameters.iter().any(|name| name == only.key);
+            let of_token = ["token.", "claim."].iter().any(|start| only.key.starts_with(start));
+            let is_name = of_token || only.key == "token" || parameters.iter().any(|name| name == only.key);
             if only.value.is_null() && is_name {
                 let written = &only.key;
                 return Err(at.error_hint(

@@ -10,11 +10,11 @@ use super::profile::{CustomParameter, ParameterPlace};
 use super::reader::{At, Broken, Keys, Read};
 
 /// CPI's table has this many rows; a list counts once a value.
-const MAX_ROWS: usize = 20;
+pub(crate) const MAX_ROWS: usize = 20;
 /// CPI's limit for a key and for a value.
-const MAX_LENGTH: usize = 1024;
+pub(crate) const MAX_LENGTH: usize = 1024;
 /// What the profile itself sends.
-const RESERVED: [&str; 3] = ["client_id", "client_secret", "grant_type"];
+pub(crate) const RESERVED: [&str; 3] = ["client_id", "client_secret", "grant_type"];
 
 const KEYS: Keys = Keys {
     known: &["body", "header", "url"],
@@ -85,17 +85,24 @@ fn parameter(at: &At<'_>, place: ParameterPlace) -> Read<CustomParameter> {
     Ok(CustomParameter { place, key: at.key.to_owned(), values: values.into_iter().collect::<Read<_>>()? })
 }
 
-/// The token request's own headers are not for the table.
 fn header(at: &At<'_>) -> Read<()> {
     let name: HeaderName = headers::name(at)?;
-    let why = match name.as_str() {
-        "authorization" | "proxy-authorization" => "client_authentication decides it",
-        "content-type" => "content_type decides it",
-        "accept" | "accept-encoding" | "user-agent" => "sidepass sets it itself",
-        "x-cf-encoded-credentials" => "basic_encoding decides it",
-        _ => return Ok(()),
-    };
-    Err(at.key_error(format!("`{name}` cannot be set here: {why}"), None))
+    match refused_header(&name) {
+        Some(why) => Err(at.key_error(format!("`{name}` cannot be set here: {why}"), None)),
+        None => Ok(()),
+    }
+}
+
+/// Why a header is not for the table: it is the token request's own, or the connection's.
+pub(crate) fn refused_header(name: &HeaderName) -> Option<&'static str> {
+    match name.as_str() {
+        "authorization" | "proxy-authorization" => Some("client_authentication decides it"),
+        "content-type" => Some("content_type decides it"),
+        "accept" | "accept-encoding" | "user-agent" => Some("sidepass sets it itself"),
+        "x-cf-encoded-credentials" => Some("basic_encoding decides it"),
+        name if headers::OURS.contains(&name) => Some("it belongs to the connection"),
+        _ => None,
+    }
 }
 
 fn value(at: &At<'_>, kind: Kind) -> Read<SecretSource> {

@@ -156,6 +156,14 @@ impl ProfileConfig {
         }
     }
 
+    /// The issuer whose metadata name its endpoints, if it has one.
+    pub fn issuer(&self) -> Option<&SecretSource> {
+        match &self.oauth2()?.endpoint {
+            TokenEndpoint::Issuer(issuer) => Some(issuer),
+            TokenEndpoint::Url(_) => None,
+        }
+    }
+
     /// The URL of its service, if it has one of its own: the token endpoint, the issuer, or where the login goes.
     pub fn service(&self) -> Option<&SecretSource> {
         match &self.kind {

@@ -127,11 +127,27 @@ fn endpoint(fields: &Fields<'_>, cleartext: bool, around: &Around<'_>) -> Read<T
             "`issuer` and `token_service_url` say the same thing twice",
             Some("keep one: metadata of the issuer name the token endpoint".to_owned()),
         )),
-        Some(at) => service_url(at, cleartext, around).map(TokenEndpoint::Issuer),
+        Some(at) => issuer(at, cleartext, around).map(TokenEndpoint::Issuer),
         None => fields
             .required("token_service_url", |at| service_url(at, cleartext, around))
             .map(TokenEndpoint::Url),
     }
+}
+
+/// What the metadata call `issuer`: a URL without a query (RFC 8414 §2).
+fn issuer(at: &At<'_>, cleartext: bool, around: &Around<'_>) -> Read<SecretSource> {
+    let source = service_url(at, cleartext, around)?;
+    let text = source.read().map_err(|error| at.error(error.0))?;
+    if text.expose().contains("/.well-known/") {
+        return Err(at.error_hint(
+            "this is where the metadata stand, not the issuer",
+            "write what they name as `issuer`; most often it is this URL without `/.well-known/…`",
+        ));
+    }
+    if text.expose().contains('?') {
+        return Err(at.error("an issuer has no query (RFC 8414 §2)"));
+    }
+    Ok(source)
 }
 
 /// The key pair as our certificate in TLS: where the client proves itself with it, or where nothing is signed with it.

@@ -1,11 +1,13 @@
 //! A route as meant: what it matches, where it leads, what it adds.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use super::{HttpUrl, Name, Template};
+pub use super::route_csrf::{CsrfConfig, X_CSRF_TOKEN};
+use super::{Name, RouteUpstream, Template};
 
 /// A match, an upstream, at most one profile, and the headers to inject.
 #[derive(Clone, Debug)]
@@ -14,8 +16,8 @@ pub struct RouteConfig {
     pub name: Name,
     /// Which requests it takes.
     pub matches: RouteMatch,
-    /// Where they go; may have a base path, never a query.
-    pub upstream: HttpUrl,
+    /// Where they go.
+    pub upstream: RouteUpstream,
     /// What is cut from the front of the path (`strip_prefix: true` is the matched prefix), without a trailing slash.
     pub strip_prefix: Option<String>,
     /// The profile whose token is injected.
@@ -46,6 +48,10 @@ pub struct RouteConfig {
     pub paths: PathRules,
     /// How connections to the upstream are kept.
     pub pool: PoolConfig,
+    /// How its writes come by a CSRF token, if they need one.
+    pub csrf: Option<CsrfConfig>,
+    /// Whether the profile's tokens are bound to a key (RFC 9449).
+    pub dpop: bool,
 }
 
 /// Which protocol is spoken to an upstream.
@@ -77,6 +83,13 @@ pub struct HostPort {
     pub host: String,
     /// The port.
     pub port: u16,
+}
+
+impl HostPort {
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
 }
 
 /// Which paths pass although some backends would read them in two ways; each by its name in `allow_paths`. All false is

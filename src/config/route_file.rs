@@ -3,15 +3,17 @@
 use super::form;
 use super::headers::{self, HasProfile};
 use super::names::{self, Names};
+use super::profile::AuthorizationScheme;
 use super::reader::{At, Broken, Fields, Keys, Read};
-use super::route::{HostHeader, Http2, On401, PathMatch, PathRules, RouteConfig, RouteMatch};
-use super::{HttpUrl, ListenAddress, Name};
-use super::{route_match, route_transport, route_upstream};
+use super::route::{HostHeader, HostPort, Http2, On401, PathMatch, PathRules, RouteConfig, RouteMatch};
+use super::{HttpUrl, ListenAddress, Name, ProfileConfig};
+use super::{route_csrf, route_match, route_transport, route_upstream};
 
 const KEYS: Keys = Keys {
     known: &[
         "match",
         "upstream",
+        "upstream_hosts",
         "strip_prefix",
         "profile",
         "headers",
@@ -27,6 +29,7 @@ const KEYS: Keys = Keys {
         "upgrades",
         "allow_paths",
         "pool",
+        "csrf",
     ],
     aliases: &[
         ("target", "upstream"),
@@ -35,6 +38,9 @@ const KEYS: Keys = Keys {
         ("proxy_pass", "upstream"),
         ("cluster", "upstream"),
         ("destination", "upstream"),
+        ("allowed_hosts", "upstream_hosts"),
+        ("allowed_upstreams", "upstream_hosts"),
+        ("upstream_host", "upstream_hosts"),
         ("prefix", "it stands under `match`: match: { path_prefix: /… }"),
         ("path_prefix", "it stands under `match`: match: { path_prefix: /… }"),
         ("path", "it stands under `match`: match: { path: /… }"),
@@ -96,6 +102,10 @@ const KEYS: Keys = Keys {
         ("keepalive_timeout", "write pool: { idle_timeout: … }"),
         ("connection_pool", "pool"),
         ("upstream_connection_options", "pool"),
+        ("csrf_token", "csrf"),
+        ("x_csrf_token", "csrf"),
+        ("csrf_protection", "csrf"),
+        ("csrfConfig", "csrf"),
         ("connect_timeout", "it stands under `timeouts`: timeouts: { connect: 5s }"),
         ("read_timeout", "it stands under `timeouts`: timeouts: { response_head: 60s }"),
         ("idle_timeout", "under `timeouts` it is called body_idle, and under `pool` idle_timeout"),
@@ -107,6 +117,8 @@ const KEYS: Keys = Keys {
 pub(crate) struct Around<'a> {
     /// The names of all profiles, broken ones too.
     pub(crate) profiles: &'a Names,
+    /// The profiles that could be read.
+    pub(crate) sound: &'a [&'a ProfileConfig],
     /// The names of all secure parameters, broken ones too.
     pub(crate) parameters: &'a Names,
     /// Our own listeners.
@@ -121,20 +133,36 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
     let profile = fields.optional("profile", |at| {
         names::refer(at, around.profiles, "profile", "there is no section `profiles` with profiles in it")
     });
-    let has_profile = if fields.get("profile").is_some() { HasProfile::Yes } else { HasProfile::No };
+    let credential = match &profile {
+        Ok(Some(name)) => around.sound.iter().find(|profile| profile.name == *name),
+        _ => None,
+    };
+    let has_profile = match fields.get("profile") {
+        Some(_) => HasProfile::Yes(credential.map_or(AuthorizationScheme::Bearer, |c| c.scheme())),
+        None => HasProfile::No,
+    };
     let headers = headers::headers(fields.get("headers"), has_profile, around.parameters);
     let allow_cleartext = fields.or("allow_cleartext", false, At::boolean);
-    let at_connect_to = fields.get("connect_to");
-    let upstream =
-        fields.required("upstream", |at| route_upstream::upstream(at, around.listeners, at_connect_to));
     let connect_to = fields.optional("connect_to", |at| route_upstream::connect_to(at, around.listeners));
-    let cleartext = match (&upstream, &connect_to, &headers, allow_cleartext) {
-        (Ok(upstream), Ok(to), Ok(headers), Ok(allowed)) => {
-            route_upstream::cleartext(&fields, upstream, to.as_ref(), headers, allowed)
+    // A broken `connect_to` is one all the same: what it would have excused is not reported.
+    let unread = Some(HostPort { host: "localhost".to_owned(), port: 1 });
+    let way_to = connect_to.as_ref().unwrap_or(&unread).as_ref();
+    let led = fields.required("upstream", |at| {
+        let around = route_upstream::Around {
+            parameters: around.parameters,
+            profile: has_profile,
+            listeners: around.listeners,
+            way: (way_to, allow_cleartext.unwrap_or(true)),
+        };
+        route_upstream::upstream(at, fields.get("upstream_hosts"), &around)
+    });
+    let cleartext = match (&led, &connect_to, &headers, allow_cleartext) {
+        (Ok((_, Some(url))), Ok(to), Ok(headers), Ok(allowed)) => {
+            route_upstream::cleartext(&fields, url, to.as_ref(), headers, allowed)
         }
         _ => Ok(()),
     };
-    let scheme = upstream.as_ref().ok().map(HttpUrl::scheme);
+    let scheme = led.as_ref().ok().and_then(|(_, url)| url.as_ref()).map(HttpUrl::scheme);
     let host = fields.or("host", HostHeader::Upstream, route_upstream::host);
     let server_name = fields.optional("server_name", |at| route_upstream::server_name(at, scheme));
     let http2 = fields.or("http2", Http2::Auto, |at| route_transport::http2(at, scheme));
@@ -148,6 +176,8 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
     let replay_buffer = fields.or("replay_buffer", 64 << 10, |at| at.size(0, 64 << 20));
     let ca_file = fields.optional("ca_file", form::ca_file);
     let timeouts = route_transport::timeouts(&fields);
+    let upstream = led.map(|(upstream, _)| upstream);
+    let csrf = route_csrf::csrf(&fields, &upstream, &headers);
     cleartext?;
     Ok(RouteConfig {
         name,
@@ -168,6 +198,8 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
         upgrades: upgrades?,
         paths: paths?,
         pool: pool?,
+        csrf: csrf?,
+        dpop: has_profile == HasProfile::Yes(AuthorizationScheme::Dpop),
     })
 }
 

@@ -3,24 +3,57 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::form;
-use super::headers::looks_secret;
+use super::headers::{HasProfile, looks_secret};
+use super::names::Names;
 use super::profile_file::own_listener;
-use super::reader::{At, Fields, Read, fold_value};
+use super::reader::{At, Broken, Fields, Read, fold_value};
 use super::route::{HeaderConfig, HostHeader, HostPort};
 use super::route_match::host_name;
 use super::suggest::did_you_mean;
 use super::template::Part;
 use super::url::Scheme;
-use super::{HttpUrl, ListenAddress};
+use super::{HttpUrl, ListenAddress, RouteUpstream, upstream_template};
 
-/// Reads `upstream`.
-pub(crate) fn upstream(
-    at: &At<'_>,
-    listeners: &[ListenAddress],
-    connect_to: Option<&At<'_>>,
-) -> Read<HttpUrl> {
+/// What an upstream is checked against.
+pub(crate) struct Around<'a> {
+    /// The names of all secure parameters.
+    pub(crate) parameters: &'a Names,
+    /// Whether the route has a profile.
+    pub(crate) profile: HasProfile,
+    /// Our own listeners.
+    pub(crate) listeners: &'a [ListenAddress],
+    /// `connect_to` and `allow_cleartext`, as far as they could be read.
+    pub(crate) way: (Option<&'a HostPort>, bool),
+}
+
+/// An upstream, and the URL that clear text and TLS are judged by: nothing while the scheme comes with the token.
+pub(crate) type Led = (RouteUpstream, Option<HttpUrl>);
+
+/// Reads `upstream`, and `upstream_hosts` where it is a template.
+pub(crate) fn upstream(at: &At<'_>, hosts: Option<&At<'_>>, around: &Around<'_>) -> Read<Led> {
     let scalar = at.scalar()?;
     form::refuse_placeholder(at, scalar)?;
+    let (connect_to, allowed) = around.way;
+    // With `connect_to` the URL's host is a name only; nobody connects there.
+    let listeners = if connect_to.is_none() { around.listeners } else { &[] };
+    if upstream_template::is_template(scalar) {
+        let around = upstream_template::Around {
+            parameters: around.parameters,
+            profile: around.profile,
+            hosts,
+            listeners,
+            cleartext: upstream_template::cleartext(allowed, connect_to),
+        };
+        let (template, sample) = upstream_template::read(at, scalar, &around)?;
+        return Ok((RouteUpstream::OfToken(Box::new(template)), sample));
+    }
+    if let Some(hosts) = hosts {
+        let _ = hosts.key_error(
+            "`upstream_hosts` says where a token may lead, and this route's upstream is fixed",
+            Some("remove it, or write a template: upstream: \"{token.instance_url}\"".to_owned()),
+        );
+        return Err(Broken);
+    }
     let url = HttpUrl::parse(&scalar.text()).map_err(|error| at.error(format!("this {error}")))?;
     if url.query().is_some() {
         return Err(at.error_hint(
@@ -28,11 +61,8 @@ pub(crate) fn upstream(
             "cut it off; a constant parameter belongs to the caller",
         ));
     }
-    // With `connect_to` the URL's host is a name only; nobody connects there.
-    if connect_to.is_none() {
-        own_listener(at, &url, listeners)?;
-    }
-    Ok(url)
+    own_listener(at, &url, listeners)?;
+    Ok((RouteUpstream::Fixed(url.clone()), Some(url)))
 }
 
 /// Reads `connect_to`.
@@ -59,12 +89,7 @@ pub(crate) fn connect_to(at: &At<'_>, listeners: &[ListenAddress]) -> Read<HostP
 
 /// The host of a URL, or of `connect_to`, which is where the bytes go.
 fn stays_here(upstream: &HttpUrl, connect_to: Option<&HostPort>) -> bool {
-    match connect_to {
-        None => upstream.is_loopback(),
-        Some(HostPort { host, .. }) => {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
-    }
+    connect_to.map_or_else(|| upstream.is_loopback(), HostPort::is_loopback)
 }
 
 /// Clear text shows the credential to everybody on the way. The way is that to `connect_to`, where there is one.

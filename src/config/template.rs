@@ -17,16 +17,38 @@ pub enum Part {
     Literal(String),
     /// `{token}`: the access token of the route's profile.
     Token,
+    /// `{token.a.b}`: what else the token answer said, by path.
+    Field(String),
+    /// `{claim.a.b}`: a claim of the access token, which must be a JWT, by path.
+    Claim(String),
     /// `{name}`: a secure parameter.
     Parameter(Name),
     /// A header that is a secret form as a whole: `X-Api-Key: { env: KEY }`.
     Secret(SecretSource),
 }
 
+/// Characters of the path in `{token.path}` and `{claim.path}`.
+const LONGEST_PATH: usize = 200;
+
 impl Template {
     /// Whether the access token is one of the parts.
     pub fn uses_token(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Token))
+    }
+
+    /// Whether the value changes with the token: it, a field of its answer or a claim is one of the parts.
+    pub fn depends_on_token(&self) -> bool {
+        self.needs_profile().is_some()
+    }
+
+    /// The first part that only a profile can fill, as it stands in the braces.
+    pub(crate) fn needs_profile(&self) -> Option<String> {
+        self.0.iter().find_map(|part| match part {
+            Part::Token => Some("token".to_owned()),
+            Part::Field(path) => Some(format!("token.{path}")),
+            Part::Claim(path) => Some(format!("claim.{path}")),
+            Part::Literal(_) | Part::Parameter(_) | Part::Secret(_) => None,
+        })
     }
 }
 
@@ -101,11 +123,16 @@ fn placeholder(name: &str, parameters: &Names) -> Result<Part, TemplateError> {
     if name == "token" {
         return Ok(Part::Token);
     }
-    let later = ["token", "claim"].iter().any(|word| name == *word || name.starts_with(&format!("{word}.")));
-    if later {
+    if let Some(path) = name.strip_prefix("token.") {
+        return field_path(path, "token.instance_url").map(Part::Field);
+    }
+    if let Some(path) = name.strip_prefix("claim.") {
+        return field_path(path, "claim.sub").map(Part::Claim);
+    }
+    if name == "claim" {
         return Err(TemplateError {
-            message: format!("`{{{name}}}` is not there yet"),
-            hint: Some("`{token}` is the access token; fields of the answer and claims come later".into()),
+            message: "`{claim}` does not say which claim".into(),
+            hint: Some("write its name: {claim.sub}".into()),
         });
     }
     let known = parameters.may_hold(name);
@@ -128,6 +155,21 @@ fn placeholder(name: &str, parameters: &Names) -> Result<Part, TemplateError> {
         }
     };
     Err(TemplateError { message, hint: Some(hint) })
+}
+
+/// Names of members, joined with dots. A member may be called by a URL, so nearly everything may stand in a name.
+fn field_path(path: &str, example: &str) -> Result<String, TemplateError> {
+    let sound = path.len() <= LONGEST_PATH
+        && path.split('.').all(|name| !name.is_empty())
+        && path.bytes().all(|b| b.is_ascii_graphic());
+    if sound {
+        return Ok(path.to_owned());
+    }
+    let longest = format!("at most {LONGEST_PATH} characters, and no spaces");
+    Err(TemplateError {
+        message: "what stands behind the dot is no path to a field".into(),
+        hint: Some(format!("write names joined with dots, {longest}: {{{example}}}")),
+    })
 }
 
 fn unbalanced(message: &str) -> TemplateError {
@@ -157,6 +199,8 @@ mod tests {
         match part {
             Part::Literal(text) => format!("'{text}'"),
             Part::Token => "TOKEN".into(),
+            Part::Field(path) => format!("FIELD={path}"),
+            Part::Claim(path) => format!("CLAIM={path}"),
             Part::Parameter(name) => format!("<{name}>"),
             Part::Secret(SecretSource::Env { name, value }) => format!("${name}={}", value.expose()),
             Part::Secret(_) => "?".into(),
@@ -169,6 +213,16 @@ mod tests {
         assert_eq!(parse("Bearer {token}", &[]).unwrap(), "'Bearer 'TOKEN");
         assert_eq!(parse("{{a}} {token}{token}", &[]).unwrap(), "'{a} 'TOKENTOKEN");
         assert_eq!(parse("", &[]).unwrap(), "");
+    }
+
+    #[test]
+    fn fields_and_claims_are_paths() {
+        assert_eq!(parse("{token.instance_url}/x", &[]).unwrap(), "FIELD=instance_url'/x'");
+        assert_eq!(parse("{claim.ext_attr.zdn}", &[]).unwrap(), "CLAIM=ext_attr.zdn");
+        assert_eq!(parse("{claim.https://x.example/zone}", &[]).unwrap(), "CLAIM=https://x.example/zone");
+        let long = format!("{{token.{}}}", "x".repeat(201));
+        assert!(parse(&long, &[]).is_err());
+        assert_eq!(parse("{claim}", &[]).unwrap_err().hint.unwrap(), "write its name: {claim.sub}");
     }
 
     #[test]
@@ -186,8 +240,10 @@ mod tests {
             "{a",
             "a}",
             "{a{b}",
-            "{token.x}",
-            "{claim.sub}",
+            "{token.}",
+            "{token.a..b}",
+            "{claim.a b}",
+            "{claim.ü}",
             "{claim}",
             "{}",
             "{nope}",

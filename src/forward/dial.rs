@@ -13,9 +13,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::ForwardError;
-use crate::config::RouteConfig;
 use crate::config::route::{Http2, PoolConfig};
+use crate::config::{HttpUrl, RouteConfig};
 use crate::tls::{self, Alpn};
+use crate::token::dpop::Nonce;
 
 mod connect;
 mod lookup;
@@ -33,6 +34,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub struct Upstream {
     /// The key of its connections in a pool.
     pub id: u64,
+    /// What it wants in proofs of possession (RFC 9449 §9).
+    pub nonce: Nonce,
     target: Arc<Target>,
 }
 
@@ -79,10 +82,13 @@ pub(super) enum Protocol {
 pub struct BadServerName;
 
 impl Upstream {
-    /// A route's upstream; `tls` (with HTTP/1.1 as its only protocol) is what https needs. `timeouts.connect` is for
+    /// A route's upstream at this URL; `tls` (with HTTP/1.1 as its only protocol) is what https needs. `timeouts.connect` is for
     /// everything until it is connected; zero is for ever.
-    pub fn new(route: &RouteConfig, tls: Option<Arc<ClientConfig>>) -> Result<Self, BadServerName> {
-        let url = &route.upstream;
+    pub fn new(
+        route: &RouteConfig,
+        url: &HttpUrl,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Self, BadServerName> {
         let name = route.server_name.as_deref().unwrap_or(url.bare_host());
         let name = ServerName::try_from(name.to_owned()).map_err(|_| BadServerName)?;
         let (host, port) = match &route.connect_to {
@@ -108,12 +114,18 @@ impl Upstream {
             authority: url.authority().parse().map_err(|_| BadServerName)?,
             learned: AtomicU8::new(0),
         };
-        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), target: Arc::new(target) })
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, nonce: Nonce::default(), target: Arc::new(target) })
     }
 
     /// Whether requests to it may go out over HTTP/2.
     pub fn may_speak_http2(&self) -> bool {
         self.target.protocol() != Protocol::Http1
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &str {
+        self.target.scheme.as_str()
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {

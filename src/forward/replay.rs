@@ -28,7 +28,12 @@ impl<'a> Replay<'a> {
         self.head
     }
 
-    /// Its fields, for another credential.
+    /// Its head, for another credential.
+    pub fn head_mut(&mut self) -> &mut Parts {
+        self.head
+    }
+
+    /// Its fields.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.head.headers
     }

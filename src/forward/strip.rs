@@ -152,7 +152,7 @@ fn role(name: &str) -> Role {
 }
 
 /// Whether it is this name, or one that a CGI-like backend would read as it.
-pub(super) fn is_twin(name: &str, other: &str) -> bool {
+pub fn is_twin(name: &str, other: &str) -> bool {
     let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
     name.len() == other.len() && name.bytes().map(fold).eq(other.bytes().map(fold))
 }

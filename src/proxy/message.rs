@@ -10,7 +10,9 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use super::Answer;
-use super::route::{Route, RouteHost, Served};
+use super::destination::RouteHost;
+use super::route::Served;
+use super::way::Way;
 use crate::config::route::On401;
 use crate::credential::Credential;
 use crate::error::ProxyError;
@@ -55,14 +57,14 @@ pub(super) struct Context<'a> {
 /// Makes of a request's head what will leave, but for its credential; the target that came is put aside.
 pub(super) fn outgoing(
     terms: &Terms<'_>,
-    route: &Route,
+    way: &Way<'_>,
     head: &mut Parts,
     body: &mut Option<Incoming>,
     host: &Host,
     came: &mut Option<Uri>,
 ) -> Result<Outgoing, ProxyError> {
     let body = body.take().ok_or(ProxyError::Internal)?;
-    let target = route.rule.apply(&head.uri).ok_or(ProxyError::NoRoute)?;
+    let target = way.destination.rule.apply(&head.uri).ok_or(ProxyError::NoRoute)?;
     *came = Some(std::mem::replace(&mut head.uri, target));
     let received = std::mem::replace(&mut head.version, Version::HTTP_11);
     if terms.body_limit > 0 && body.size_hint().lower() > terms.body_limit {
@@ -80,27 +82,27 @@ pub(super) fn outgoing(
     if asked.cookie && received == Version::HTTP_2 {
         strip::join_cookies(headers);
     }
-    set_host(headers, &route.host, host);
+    set_host(headers, &way.destination.host, host);
     if asked.trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if body.is_end_stream() {
         let offered = asked.upgrade.filter(|_| received == Version::HTTP_11);
-        let offer = offered.and_then(|protocol| Offer::allowed(protocol, &route.upgrades));
+        let offer = offered.and_then(|protocol| Offer::allowed(protocol, &way.upgrades));
         if let Some(offer) = &offer {
             offer.put(headers);
         }
         return Ok(Outgoing { body: Upload::Empty, progress: None, offer });
     }
-    let (body, progress) = upload(terms, route, headers, (body, received), &asked);
+    let (body, progress) = upload(terms, way, headers, (body, received), &asked);
     Ok(Outgoing { body, progress, offer: None })
 }
 
 /// The body of a request, and what its head must say of it: what the caller said to us, hop by hop, is said again.
 fn upload(
     terms: &Terms<'_>,
-    route: &Route,
+    way: &Way<'_>,
     headers: &mut HeaderMap,
     (body, received): (Incoming, Version),
     asked: &Asked,
@@ -111,10 +113,12 @@ fn upload(
     if let Some(trailer) = trailers.as_ref().and_then(|rule| rule.announce(&asked.announced)) {
         headers.insert(TRAILER, trailer);
     }
-    let keep = match (&route.credential, route.on_401) {
-        (Credential::Shared(_), On401::Replay) => route.replay_buffer,
+    let keep = match (&way.route.credential, way.on_401) {
+        (Credential::Shared(_), On401::Replay) => way.replay_buffer,
+        // A write whose CSRF token is old (a look at the method is not worth it), a proof that lacks a nonce.
+        _ if way.destination.csrf.is_some() || way.dpop => way.replay_buffer,
         // A stream may be refused when its body is gone already.
-        _ if route.upstream.may_speak_http2() => route.replay_buffer,
+        _ if way.destination.upstream.may_speak_http2() => way.replay_buffer,
         _ => 0,
     };
     let rules = UploadRules { keep, limit: terms.body_limit, trailers };
@@ -148,7 +152,7 @@ fn set_host(headers: &mut HeaderMap, rule: &RouteHost, host: &Host) {
 
 /// The upstream's answer as it will go back; an error where its body has a coding that nobody undoes.
 pub(super) fn incoming(
-    route: &Route,
+    way: &Way<'_>,
     exchange: Exchange,
     context: Context<'_>,
     in_flight: InFlight,
@@ -157,7 +161,7 @@ pub(super) fn incoming(
     let (mut parts, mut body) = response.into_parts();
     let headers = &mut parts.headers;
     let answered = std::mem::replace(&mut parts.version, Version::HTTP_11);
-    let asked = strip::strip_response(headers, &route.hidden);
+    let asked = strip::strip_response(headers, &way.hidden);
     // With both, the length is a lie; and a connection whose framing was unclear is not used again (RFC 9112 §6.3).
     let chunked = asked.coding.is_chunked()?;
     let unclear = chunked && asked.length;
@@ -167,9 +171,9 @@ pub(super) fn incoming(
         strip::merge_lengths(headers);
     }
     if asked.location {
-        rewrite(route, headers, context.host);
+        rewrite(way, headers, context.host);
     }
-    let trailers = may_trail(&body, answered).then(|| TrailerRule::Answer(route.hidden.clone()));
+    let trailers = may_trail(&body, answered).then(|| TrailerRule::Answer(way.hidden.clone()));
     if let Some(trailer) = trailers.as_ref().and_then(|rule| rule.announce(&asked.announced)) {
         headers.insert(TRAILER, trailer);
     }
@@ -186,7 +190,7 @@ pub(super) fn incoming(
     if let Some(tail) = tail.as_mut().filter(|_| chunked) {
         tail.peek(&mut body)?;
     }
-    let rules = DownloadRules { idle: route.timeouts.body_idle, until: context.until, tail };
+    let rules = DownloadRules { idle: way.timeouts.body_idle, until: context.until, tail };
     let ticket = Some(ticket).filter(|_| !unclear);
     let download = Download::new(body, ticket, context.upload, rules, context.ticker);
     let body = match claimed {
@@ -198,21 +202,22 @@ pub(super) fn incoming(
 }
 
 /// The head of the upstream's 101 as it will go back.
-pub(super) fn switching(route: &Route, offer: &Offer, head: Response<()>, host: &Host) -> Response<()> {
+pub(super) fn switching(way: &Way<'_>, offer: &Offer, head: Response<()>, host: &Host) -> Response<()> {
     let (mut parts, ()) = head.into_parts();
-    strip::strip_response(&mut parts.headers, &route.hidden);
-    rewrite(route, &mut parts.headers, host);
+    strip::strip_response(&mut parts.headers, &way.hidden);
+    rewrite(way, &mut parts.headers, host);
     offer.put(&mut parts.headers);
     Response::from_parts(parts, ())
 }
 
-fn rewrite(route: &Route, headers: &mut HeaderMap, host: &Host) {
-    let preserved = matches!(route.host, RouteHost::Preserved(_));
+fn rewrite(way: &Way<'_>, headers: &mut HeaderMap, host: &Host) {
+    let destination = way.destination;
+    let preserved = matches!(destination.host, RouteHost::Preserved(_));
     let rewrite = Rewrite {
-        origins: &route.origins,
+        origins: &destination.origins,
         preserved,
-        rule: &route.rule,
-        prefix: &route.prefix,
+        rule: &destination.rule,
+        prefix: &way.prefix,
         host: host.as_sent(),
     };
     rewrite.apply(headers);

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
+use super::destination::{Destination, Leads};
 use crate::config::Name;
 use crate::config::route::{On401, PathRules, Timeouts};
 use crate::credential::Credential;
-use crate::forward::PathRule;
-use crate::forward::dial::Upstream;
 use crate::forward::via::Pseudonym;
 use crate::inject::Managed;
 use crate::metrics::RouteMetrics;
@@ -34,16 +33,14 @@ pub struct Route {
     pub prefix: String,
     /// Which paths pass although some backends read them in two ways.
     pub paths: PathRules,
-    /// How paths are turned.
-    pub rule: PathRule,
+    /// How many bytes are cut from the front of a path with nothing put in their place, or may be.
+    pub cut: usize,
     /// Where requests go.
-    pub upstream: Upstream,
-    /// The Host that the upstream sees.
-    pub host: RouteHost,
-    /// The origins that the upstream may call its own, for locations.
-    pub origins: Vec<String>,
+    pub leads: Leads,
     /// What is added.
-    pub credential: Credential,
+    pub credential: Credential<Destination>,
+    /// Whether its tokens are bound to a key (RFC 9449).
+    pub dpop: bool,
     /// Names that never come back in an answer: what is added, and our own.
     pub hidden: Arc<[HeaderName]>,
     /// What a 401 does.
@@ -56,13 +53,4 @@ pub struct Route {
     pub upgrades: Vec<String>,
     /// Its counters.
     pub metrics: RouteMetrics,
-}
-
-/// Which Host an upstream sees.
-#[derive(Clone, Debug)]
-pub enum RouteHost {
-    /// This one.
-    Fixed(HeaderValue),
-    /// The caller's; this one where an HTTP/1.0 caller sent none.
-    Preserved(HeaderValue),
 }

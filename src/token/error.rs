@@ -83,6 +83,8 @@ pub enum FetchErrorCode {
     TooLarge,
     /// A secret source (a file, mostly) could not be read.
     SecretUnreadable,
+    /// The issuer's metadata cannot be had, or cannot be used; the class is that of the cause.
+    Discovery,
     /// The token request could not be made: a URL or a header value does not fit.
     RequestInvalid,
     /// A fault of sidepass itself.
@@ -91,7 +93,7 @@ pub enum FetchErrorCode {
 
 impl FetchErrorCode {
     /// Every code, for documentation and for metrics that start at zero.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Timeout,
         Self::Connect,
         Self::Dns,
@@ -111,6 +113,7 @@ impl FetchErrorCode {
         Self::Unfit,
         Self::TooLarge,
         Self::SecretUnreadable,
+        Self::Discovery,
         Self::RequestInvalid,
         Self::Internal,
     ];
@@ -137,6 +140,7 @@ impl FetchErrorCode {
             Self::Unfit => "token_unfit",
             Self::TooLarge => "token_too_large",
             Self::SecretUnreadable => "token_secret_unreadable",
+            Self::Discovery => "token_discovery",
             Self::RequestInvalid => "token_request_invalid",
             Self::Internal => "token_internal",
         }
@@ -162,6 +166,7 @@ impl FetchErrorCode {
             | Self::OauthError
             | Self::TypeUnsupported
             | Self::SecretUnreadable
+            | Self::Discovery
             | Self::RequestInvalid => FetchErrorClass::Permanent,
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use reqwest::redirect;
 
+use super::dpop::DPOP_NONCE;
 use super::error::{FetchError, FetchErrorClass, FetchErrorCode};
 use super::inputs::{self, Snapshot};
 use super::request::TokenRequest;
@@ -163,6 +164,7 @@ async fn read_answer(mut sent: reqwest::Response) -> reqwest::Result<Answer> {
         date: header(DATE),
         retry_after: header(RETRY_AFTER),
         location: header(LOCATION),
+        dpop_nonce: header(DPOP_NONCE),
         body: Vec::new(),
         cut: false,
     };

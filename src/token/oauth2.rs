@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::discovery::Known;
+use super::dpop::Dpop;
 use super::http::{HttpClient, Limits};
 use super::inputs::Inputs;
 use super::request::{self, Endpoint, Occasion, TokenRequest, read, unfit};
@@ -24,8 +26,19 @@ pub struct OAuth2Source {
     limits: Limits,
     inputs: Inputs,
     client: HttpClient,
+    /// What the issuer says of itself, where the profile names one.
+    metadata: Known,
     /// Whether the next secret is the one that works.
     next_works: AtomicBool,
+    /// Where tokens are bound to a key.
+    dpop: Option<Dpop>,
+}
+
+/// What came of a token request.
+enum Outcome {
+    Issued(Box<Issued>),
+    /// The service wants a nonce in the proof, and has given one that is new (RFC 9449 §8).
+    Nonce(FetchError),
 }
 
 impl OAuth2Source {
@@ -37,7 +50,9 @@ impl OAuth2Source {
     fn with_limits(profile: Arc<ProfileConfig>, clock: Clock, limits: Limits) -> Self {
         let inputs = Inputs::of(&profile);
         let client = HttpClient::new(Arc::clone(&profile), limits);
-        Self { profile, clock, limits, inputs, client, next_works: AtomicBool::new(false) }
+        let next_works = AtomicBool::new(false);
+        let dpop = profile.oauth2().and_then(|oauth2| oauth2.dpop.clone()).map(Dpop::new);
+        Self { profile, clock, limits, inputs, client, metadata: Known::default(), next_works, dpop }
     }
 
     /// One request and its answer; a refused secret gets a second one at once, if there is another secret.
@@ -51,7 +66,7 @@ impl OAuth2Source {
         };
         let first = self.exchange(oauth2, &endpoint, slot, context).await;
         let again = match &first {
-            Err(error) if refuses_client(error) => self.other_secret(oauth2, slot),
+            Err(error) if refuses_client(error) => self.other_secret(oauth2, slot, error),
             _ => None,
         };
         let Some(slot) = again else { return self.settled(oauth2, slot, first?) };
@@ -61,9 +76,11 @@ impl OAuth2Source {
     }
 
     /// Another secret that may work: the one that takes the place of the refused one, or what its file holds now.
-    fn other_secret(&self, oauth2: &OAuth2, slot: SecretSlot) -> Option<SecretSlot> {
+    fn other_secret(&self, oauth2: &OAuth2, slot: SecretSlot, error: &FetchError) -> Option<SecretSlot> {
         let profile = &self.profile.name;
-        if oauth2.client.authentication.secret().is_some_and(|secret| secret.next.is_some()) {
+        let two = oauth2.client.authentication.secret().is_some_and(|secret| secret.next.is_some());
+        // An `invalid_grant` says nothing of the client.
+        if two && error.code != FetchErrorCode::OauthError {
             let slot = slot.other();
             tracing::info!(%profile, "refused; trying the client secret called `{}`", slot.as_str());
             return Some(slot);
@@ -89,7 +106,10 @@ impl OAuth2Source {
     async fn endpoint(&self, oauth2: &OAuth2) -> Result<Endpoint, FetchError> {
         match &oauth2.endpoint {
             TokenEndpoint::Url(url) => Ok(Endpoint { url: read(url, "token_service_url")?, issuer: None }),
-            TokenEndpoint::Issuer(_) => Err(unfit("an issuer is not looked up yet".to_owned())),
+            TokenEndpoint::Issuer(issuer) => {
+                let time = (issuer, self.clock.now(), self.limits.total);
+                self.metadata.endpoint(&self.client, &self.profile, time).await
+            }
         }
     }
 
@@ -103,22 +123,33 @@ impl OAuth2Source {
     ) -> Result<Issued, FetchError> {
         let occasion = Occasion { endpoint, slot, shown: None, now: self.clock.now() };
         let request = request::build(&self.profile, oauth2, &occasion)?;
-        self.send(oauth2, request, context).await
+        if let Outcome::Issued(issued) = self.send(oauth2, request, context).await? {
+            return Ok(*issued);
+        }
+        // Made anew: an assertion may be good for one request only.
+        let occasion = Occasion { now: self.clock.now(), ..occasion };
+        let request = request::build(&self.profile, oauth2, &occasion)?;
+        match self.send(oauth2, request, context).await? {
+            Outcome::Issued(issued) => Ok(*issued),
+            Outcome::Nonce(error) => Err(error),
+        }
     }
 
     async fn send(
         &self,
         oauth2: &OAuth2,
-        request: TokenRequest,
+        mut request: TokenRequest,
         context: &FetchContext,
-    ) -> Result<Issued, FetchError> {
+    ) -> Result<Outcome, FetchError> {
         let mut redactor = request.redactor.clone();
         if let Some(previous) = &context.previous {
             redactor.hide(&previous.access.text);
         }
         let sent_at = self.clock.now();
+        let key = self.dpop.as_ref().map(|dpop| dpop.prove(&mut request, sent_at)).transpose()?;
         let answer = self.client.send(&request).await?;
-        response::read(
+        let authentication = &oauth2.client.authentication;
+        let issued = response::read(
             &answer,
             &Expectation {
                 sent_at,
@@ -126,10 +157,21 @@ impl OAuth2Source {
                 last_lifetime: last_lifetime(context),
                 default_lifetime: self.profile.default_lifetime,
                 rules: &self.profile.answer,
+                scheme: self.profile.scheme(),
+                service: response::Service::OAuth2,
                 redactor: &redactor,
-                invalid_client_hint: invalid_client_hint(&oauth2.client.authentication),
+                invalid_client_hint: &self.metadata.hint(authentication, invalid_client_hint(authentication)),
             },
-        )
+        );
+        let wants_nonce = self.dpop.as_ref().is_some_and(|dpop| dpop.heed(&request, &answer));
+        match issued {
+            Ok(mut issued) => {
+                issued.access.key = key;
+                Ok(Outcome::Issued(Box::new(issued)))
+            }
+            Err(error) if wants_nonce => Ok(Outcome::Nonce(error)),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -167,10 +209,12 @@ fn invalid_client_hint(authentication: &ClientAuthentication) -> &'static str {
 impl TokenSource for OAuth2Source {
     async fn fetch(&self, context: FetchContext) -> Result<AccessToken, FetchError> {
         let total = self.limits.total;
-        tokio::time::timeout(total, self.fetch_now(&context)).await.unwrap_or_else(|_| {
+        let outcome = tokio::time::timeout(total, self.fetch_now(&context)).await.unwrap_or_else(|_| {
             let message = format!("the token service did not answer completely within {total:?}");
             Err(FetchError::new(FetchErrorCode::Timeout, message))
-        })
+        });
+        self.metadata.learn(&outcome);
+        outcome
     }
 
     fn inputs_changed(&self) -> bool {

@@ -5,17 +5,20 @@
 
 mod failure;
 mod lifetime;
+mod members;
+mod named;
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use self::lifetime::Evidence;
+use self::members::{Content, Syntax};
 use super::error::{FetchError, FetchErrorCode};
 use super::redact::Redactor;
-use super::{AccessToken, date, form};
+use super::{AccessToken, TokenFields, date};
 use crate::clock::Moment;
-use crate::config::profile::AnswerRules;
+use crate::config::profile::{AnswerRules, AuthorizationScheme, MemberPath};
 use crate::secret::Secret;
 
 /// The longest token that is taken (RFC 6749 sets no limit, HTTP servers do).
@@ -39,6 +42,8 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// `Location`
     pub location: Option<String>,
+    /// `DPoP-Nonce` (RFC 9449 §8)
+    pub dpop_nonce: Option<String>,
     /// The body, or its start.
     pub body: Vec<u8>,
     /// Whether there was more of the body than [`MAX_ANSWER`].
@@ -64,10 +69,33 @@ pub struct Expectation<'a> {
     pub default_lifetime: Duration,
     /// Where things stand in the answer.
     pub rules: &'a AnswerRules,
+    /// How the token will be shown.
+    pub scheme: AuthorizationScheme,
+    /// Whose answer it is.
+    pub service: Service,
     /// Hides what must not be shown.
     pub redactor: &'a Redactor,
     /// What to try if the client is refused.
     pub invalid_client_hint: &'a str,
+}
+
+/// Whose answer it is: what is looked for where the rules say nothing, and what a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// A token endpoint (RFC 6749 §3.2).
+    OAuth2,
+    /// A login of any other kind.
+    Login,
+}
+
+impl Service {
+    /// The members in which a token is looked for, in this order.
+    pub const fn token_names(self) -> &'static [&'static str] {
+        match self {
+            Self::OAuth2 => &["access_token", "accessToken"],
+            Self::Login => &["access_token", "accessToken", "token"],
+        }
+    }
 }
 
 /// What an answer brought.
@@ -81,72 +109,125 @@ pub struct Issued {
 
 /// Reads an answer.
 pub fn read(answer: &Answer, expected: &Expectation<'_>) -> Result<Issued, FetchError> {
-    let members = members(answer);
+    let content = members::content(answer, expected.rules);
     if !(200..300).contains(&answer.status) {
-        return Err(failure::of_status(answer, members.as_ref(), expected));
+        return Err(failure::of_status(answer, content.members(), expected));
     }
     if answer.cut {
         let message =
             format!("the answer is larger than {} KiB; is this the token endpoint?", MAX_ANSWER / 1024);
         return Err(FetchError::new(FetchErrorCode::TooLarge, message));
     }
-    let Some(members) = members else {
-        return Err(failure::not_json(answer, expected));
+    let whole = expected.rules.token.as_ref().is_some_and(MemberPath::is_whole);
+    match content {
+        Content::Text(text) if whole => issued(&text, Map::new(), answer, expected),
+        Content::Other if whole => issued(plain_text(answer)?, Map::new(), answer, expected),
+        Content::Members(members, syntax) => of_members(members, syntax, answer, expected),
+        Content::Text(_) => Err(failure::without_token(answer, None, expected)),
+        Content::Other => Err(failure::not_json(answer, expected)),
+    }
+}
+
+/// The token of an answer that is nothing but the token.
+fn plain_text(answer: &Answer) -> Result<&str, FetchError> {
+    let text = std::str::from_utf8(&answer.body).unwrap_or_default();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    if text.is_empty() {
+        return Err(FetchError::new(FetchErrorCode::Missing, "the answer is empty, or no text"));
+    }
+    Ok(text)
+}
+
+fn of_members(
+    mut members: Map<String, Value>,
+    syntax: Syntax,
+    answer: &Answer,
+    expected: &Expectation<'_>,
+) -> Result<Issued, FetchError> {
+    if let Some(refused) = failure::of_success(answer, &members, expected) {
+        return Err(refused);
+    }
+    let token = match &expected.rules.token {
+        Some(path) => path.take(&mut members),
+        None => expected.service.token_names().iter().find_map(|name| {
+            let filled = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+            members.get(*name).is_some_and(filled).then(|| members.remove(*name)).flatten()
+        }),
     };
-    let token = match members.get("access_token") {
-        Some(Value::String(token)) if !token.is_empty() => token,
-        _ => return Err(failure::without_token(answer, &members, expected)),
-    };
-    check_type(&members)?;
+    match token {
+        Some(Value::String(token)) if !token.is_empty() => {
+            check_type(&members, expected.scheme)?;
+            issued(&token, members, answer, expected)
+        }
+        _ => {
+            let shown = (syntax == Syntax::Json).then_some(members);
+            Err(failure::without_token(answer, shown, expected))
+        }
+    }
+}
+
+/// A token, and what is said about it.
+fn issued(
+    token: &str,
+    mut members: Map<String, Value>,
+    answer: &Answer,
+    expected: &Expectation<'_>,
+) -> Result<Issued, FetchError> {
     check_fit(token)?;
-    let (lifetime, lifetime_from) = lifetime::read(&Evidence {
+    let lifetime = lifetime::read(&Evidence {
         answer: &members,
+        rules: expected.rules,
         token,
         service_now: service_now(answer, expected),
         last: expected.last_lifetime,
         default: expected.default_lifetime,
     });
-    let text = Secret::new(token.clone());
-    let access = AccessToken::new(text, expected.sent_at, (lifetime, lifetime_from));
-    Ok(Issued { access, refresh_token: refresh_token(&members, expected.rules) })
+    let mut access = AccessToken::new(Secret::new(token.to_owned()), expected.sent_at, lifetime);
+    let refresh_token = refresh_token(&mut members, expected.rules);
+    access.fields = TokenFields::of_answer(members);
+    Ok(Issued { access, refresh_token })
 }
 
-fn refresh_token(members: &Map<String, Value>, rules: &AnswerRules) -> Option<Secret> {
+fn refresh_token(members: &mut Map<String, Value>, rules: &AnswerRules) -> Option<Secret> {
     let found = match &rules.refresh_token {
-        Some(path) => path.find(members),
-        None => members.get("refresh_token"),
+        Some(path) => path.take(members),
+        None => ["refresh_token", "refreshToken"].into_iter().find_map(|name| members.remove(name)),
     };
-    found.and_then(Value::as_str).filter(|text| !text.is_empty()).map(|text| Secret::new(text.to_owned()))
-}
-
-/// The members of the answer: JSON whatever its type says, else a form if its type says so.
-fn members(answer: &Answer) -> Option<Map<String, Value>> {
-    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
-    if let Ok(value) = serde_json::from_slice::<Value>(body) {
-        // `[]` or `null` is an answer without members: there is no token in it.
-        return Some(if let Value::Object(members) = value { members } else { Map::new() });
+    match found {
+        Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
+        _ => None,
     }
-    let media_type = answer.content_type.as_deref().unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let may_be_form = matches!(&*media_type, "application/x-www-form-urlencoded" | "text/plain");
-    let text = std::str::from_utf8(body).ok().filter(|text| may_be_form && text.contains('='))?;
-    Some(form::pairs(text.trim()).map(|(key, value)| (key, Value::String(value))).collect())
 }
 
 /// A Bearer header can carry a token of any type but those that want more than a header (RFC 6749 §7.1, RFC 9449, RFC 8693).
-fn check_type(members: &Map<String, Value>) -> Result<(), FetchError> {
+/// Where a bound token was asked for, nothing else will do (RFC 9449 §5).
+fn check_type(members: &Map<String, Value>, scheme: AuthorizationScheme) -> Result<(), FetchError> {
     let token_type = members.get("token_type").and_then(Value::as_str).unwrap_or_default().trim();
-    let shown = match &*token_type.to_ascii_lowercase() {
-        "mac" => "mac",
-        "dpop" => "DPoP",
-        "n_a" => "N_A",
+    let unsupported = |message: String| Err(FetchError::new(FetchErrorCode::TypeUnsupported, message));
+    let shown = match (&*token_type.to_ascii_lowercase(), scheme) {
+        ("dpop", AuthorizationScheme::Dpop) => return Ok(()),
+        (_, AuthorizationScheme::Dpop) => {
+            return unsupported(
+                "this profile has `dpop`, and the token service issued a token that is not bound to our key \
+                 (its token_type is not DPoP); have DPoP turned on for this client there, or remove `dpop`"
+                    .to_owned(),
+            );
+        }
+        ("dpop", _) => {
+            return unsupported(
+                "the token service issued a token of type DPoP, which is bound to a key and no Bearer token; \
+                 set `dpop: true`, or have the client registered for Bearer tokens"
+                    .to_owned(),
+            );
+        }
+        ("mac", _) => "mac",
+        ("n_a", _) => "N_A",
         _ => return Ok(()),
     };
-    let message = format!(
+    unsupported(format!(
         "the token service issued a token of type {shown}, which a Bearer header cannot carry; \
          have the client registered for Bearer tokens"
-    );
-    Err(FetchError::new(FetchErrorCode::TypeUnsupported, message))
+    ))
 }
 
 /// Whether a header can carry a token.

@@ -18,7 +18,7 @@ use sidepass::config::template::Part;
 use sidepass::config::{Name, SecretSource, Template};
 use sidepass::credential::Credential;
 use sidepass::forward;
-use sidepass::inject::{Injector, Managed, injection};
+use sidepass::inject::{Injector, Managed, Recipe, injection};
 use sidepass::route::RouteTable;
 use sidepass::secret::Secret;
 use sidepass::token::cell::{TokenWriter, cell};
@@ -35,18 +35,17 @@ fn route(parameter: SecretSource) -> (Credential, Injector, TokenWriter) {
     ];
     let (writer, cell) = cell();
     let parameters = Arc::new(BTreeMap::from([(name, parameter)]));
-    let (injector, injection) = injection(headers, parameters, Some(cell.clone()));
+    let (injector, injection) = injection(Recipe::new(headers, parameters), Some(cell.clone()));
     (Credential::shared(injection, Some(cell), Duration::from_secs(5)), injector, writer)
 }
 
 fn publish(writer: &mut TokenWriter, generation: u64) {
     let now = Clock::system().now();
-    let access = AccessToken {
-        text: Secret::new(format!("token-{generation}-{}", "x".repeat(400))),
-        issued_at: now,
-        lifetime: Duration::from_secs(3600),
-        lifetime_from: LifetimeFrom::ExpiresIn,
-    };
+    let access = AccessToken::new(
+        Secret::new(format!("token-{generation}-{}", "x".repeat(400))),
+        now,
+        (Duration::from_secs(3600), LifetimeFrom::ExpiresIn),
+    );
     let token = Arc::new(Token { generation: Generation(generation), access });
     writer.succeeded(token, now.after(Duration::from_secs(1800)), SystemTime::now());
 }
@@ -74,11 +73,17 @@ fn after_the_first_request_of_a_generation_injecting_allocates_nothing() {
         publish(&mut writer, generation);
         injector.prepare().unwrap();
         let mut first = request();
-        assert_eq!(credential.apply(&mut first, clock.now()), Some(Some(Generation(generation))));
+        assert_eq!(
+            credential.for_anybody().apply(&mut first, clock.now()).unwrap().generation,
+            Some(Generation(generation))
+        );
         let mut headers: Vec<HeaderMap> = (0..100).map(|_| request()).collect();
         let count = allocation_counter::measure(|| {
             for headers in &mut headers {
-                assert_eq!(credential.apply(headers, clock.now()), Some(Some(Generation(generation))));
+                assert_eq!(
+                    credential.for_anybody().apply(headers, clock.now()).unwrap().generation,
+                    Some(Generation(generation))
+                );
             }
         });
         assert_eq!((count.count_total, count.bytes_total), (0, 0), "generation {generation}");
@@ -120,7 +125,12 @@ fn a_request_sees_one_generation_as_a_whole_while_others_are_published() {
                 let mut seen = Generation(0);
                 while !done.load(Ordering::SeqCst) {
                     let mut headers = request();
-                    let used = credential.apply(&mut headers, clock.now()).unwrap().unwrap();
+                    let used = credential
+                        .for_anybody()
+                        .apply(&mut headers, clock.now())
+                        .unwrap()
+                        .generation
+                        .unwrap();
                     let expected = format!("Bearer token-{used}-");
                     assert!(headers["authorization"].to_str().unwrap().starts_with(&expected));
                     assert!(used >= seen, "an older generation came back");

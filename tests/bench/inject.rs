@@ -16,7 +16,7 @@ use sidepass::config::template::Part;
 use sidepass::config::{Name, SecretSource, Template};
 use sidepass::credential::Credential;
 use sidepass::forward;
-use sidepass::inject::{Managed, injection};
+use sidepass::inject::{Managed, Recipe, injection};
 use sidepass::route::RouteTable;
 use sidepass::secret::Secret;
 use sidepass::token::cell::cell;
@@ -37,14 +37,13 @@ fn credential() -> Credential {
     let (mut writer, cell) = cell();
     let parameter = SecretSource::Literal(Secret::new("request-token".to_owned()));
     let parameters = Arc::new(BTreeMap::from([(name, parameter)]));
-    let (injector, injection) = injection(headers, parameters, Some(cell.clone()));
+    let (injector, injection) = injection(Recipe::new(headers, parameters), Some(cell.clone()));
     let now = Clock::system().now();
-    let access = AccessToken {
-        text: Secret::new("x".repeat(443)),
-        issued_at: now,
-        lifetime: Duration::from_secs(86_400),
-        lifetime_from: LifetimeFrom::ExpiresIn,
-    };
+    let access = AccessToken::new(
+        Secret::new("x".repeat(443)),
+        now,
+        (Duration::from_secs(86_400), LifetimeFrom::ExpiresIn),
+    );
     let token = Arc::new(Token { generation: Generation(1), access });
     writer.succeeded(token, now.after(Duration::from_secs(43_200)), SystemTime::now());
     injector.prepare().unwrap();
@@ -72,7 +71,7 @@ fn inject(bench: &mut Criterion) {
     bench.bench_function("snapshot load to header set", |bench| {
         bench.iter_batched_ref(
             request,
-            |headers| credential.apply(headers, clock.now()),
+            |headers| credential.for_anybody().apply(headers, clock.now()),
             BatchSize::SmallInput,
         );
     });

@@ -123,6 +123,19 @@ fn every_good_configuration_loads() {
     }
 }
 
+#[test]
+fn the_default_authorization_has_the_word_of_the_profile() {
+    let loaded = good("schemes.yaml");
+    for (name, expected) in [
+        ("basic", "Basic <token>"),
+        ("static", "Bearer <token>"),
+        ("bound", "DPoP <token>"),
+        ("own_word", "Token <token>"),
+    ] {
+        assert_eq!(parts(header(route(&loaded, name), "authorization")), expected, "{name}");
+    }
+}
+
 fn good(name: &str) -> Loaded {
     let (files, env) = read(&root().join("good").join(name));
     load(&files, &env).unwrap_or_else(|errors| panic!("{name}:\n{errors}"))
@@ -145,6 +158,8 @@ fn parts(template: &Template) -> String {
     let part = |part: &Part| match part {
         Part::Literal(text) => text.clone(),
         Part::Token => "<token>".into(),
+        Part::Field(path) => format!("<token.{path}>"),
+        Part::Claim(path) => format!("<claim.{path}>"),
         Part::Parameter(name) => format!("<{name}>"),
         Part::Secret(source) => format!("<{}: {}>", source.describe(), text(source)),
     };

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: &[&[&str]] = &[
     &["secret", "clock", "sieve", "metrics", "telemetry", "readiness", "shutdown"],
     &["config"],
+    &["import"],
     &["tls"],
     &["token"],
     &["profile"],
@@ -30,7 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("figment", &["config"]),
     ("granit_parser", &["config/yaml"]),
     ("reqwest", &["token/http"]),
-    ("arc_swap", &["token/cell", "inject", "app"]),
+    ("arc_swap", &["token/cell", "token/dpop", "inject", "proxy/csrf/session", "app"]),
     ("prometheus", &["metrics"]),
     ("tracing_subscriber", &["telemetry"]),
 ];

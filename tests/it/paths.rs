@@ -77,7 +77,9 @@ fn routes(table: &str) -> Vec<RouteConfig> {
 
 fn select(table: &RouteTable<RouteConfig>, target: &str) -> Outcome {
     let uri: http::Uri = target.parse().unwrap();
-    let rule = |route: &RouteConfig| PathRule::new(route.strip_prefix.as_deref(), route.upstream.path());
+    let rule = |route: &RouteConfig| {
+        PathRule::new(route.strip_prefix.as_deref(), route.upstream.url().unwrap().path())
+    };
     let find = |path: &str| table.find("localhost", path, &Method::GET);
     let terms = |route: &RouteConfig| Terms { cut: rule(route).cut_bare(), rules: route.paths };
     match path::select(uri.path(), find, terms) {

@@ -1,6 +1,7 @@
 //! What the tests are made of: scripted servers and a raw client that speak HTTP/1.1 by hand, and the leak scanner.
 
 pub(crate) mod client;
+pub(crate) mod dpop;
 pub(crate) mod gate;
 pub(crate) mod http2;
 pub(crate) mod idp;

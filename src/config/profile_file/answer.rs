@@ -1,7 +1,10 @@
 //! `answer:` as written.
 
 use super::super::profile::{AnswerRules, LifetimeUnit, MemberPath, Success};
-use super::super::reader::{At, Keys, Read};
+use super::super::reader::{At, Broken, Keys, Read};
+
+/// Bytes of a path.
+const LONGEST_PATH: usize = 200;
 
 const KEYS: Keys = Keys {
     known: &["token", "lifetime", "lifetime_unit", "success", "refresh_token"],
@@ -22,7 +25,7 @@ const KEYS: Keys = Keys {
 /// Reads the rules of an answer.
 pub(super) fn answer(at: &At<'_>) -> Read<AnswerRules> {
     let fields = at.fields(&KEYS)?;
-    let token = fields.optional("token", path);
+    let token = fields.optional("token", token);
     let lifetime = fields.optional("lifetime", path);
     let lifetime_unit = fields.or("lifetime_unit", LifetimeUnit::Seconds, unit);
     let success = fields.optional("success", success);
@@ -36,12 +39,18 @@ pub(super) fn answer(at: &At<'_>) -> Read<AnswerRules> {
     })
 }
 
+/// A path, or `.` for an answer that is the token.
+fn token(at: &At<'_>) -> Read<MemberPath> {
+    if at.text()? == "." { MemberPath::parse(".").ok_or(Broken) } else { path(at) }
+}
+
 fn path(at: &At<'_>) -> Read<MemberPath> {
     let text = at.text()?;
-    MemberPath::parse(&text).ok_or_else(|| {
+    let found = MemberPath::parse(&text).filter(|path| !path.is_whole() && text.len() <= LONGEST_PATH);
+    found.ok_or_else(|| {
         at.error_hint(
             "this is no path to a member",
-            "write the names with dots between them: data.accessToken",
+            "write the names with dots between them, numbers for the items of a list: data.tokens.0.accessToken",
         )
     })
 }
@@ -77,7 +86,7 @@ fn success(at: &At<'_>) -> Read<Success> {
             "write success: ok, or success: { status: success }",
         ));
     };
-    let path =
-        MemberPath::parse(one.key).ok_or_else(|| one.key_error("this is no path to a member", None))?;
+    let found = MemberPath::parse(one.key).filter(|path| !path.is_whole());
+    let path = found.ok_or_else(|| one.key_error("this is no path to a member", None))?;
     Ok(Success { path, value: Some(one.text()?) })
 }

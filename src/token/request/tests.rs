@@ -2,7 +2,9 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::profile::BasicEncoding;
+use crate::config::profile::{
+    ActorToken, BasicEncoding, ClientAuthentication, Grant, SubjectToken, TokenExchange,
+};
 use crate::token::testing::{literal as text, profile};
 
 fn custom_parameter(place: ParameterPlace, key: &str, values: &[&str]) -> CustomParameter {
@@ -222,4 +224,72 @@ fn debug_shows_no_secret() {
     );
     assert!(!shown.contains("canary"), "{shown}");
     assert!(!shown.contains(basic.value.expose()), "{shown}");
+}
+
+/// The body of a profile's request.
+fn sent(grant: Grant) -> String {
+    let mut profile = profile("https://h/t", "id", "secret");
+    profile.oauth2_mut().grant = grant;
+    made(&profile).unwrap().body.expose().to_owned()
+}
+
+#[test]
+fn a_password_grant_shows_name_and_password() {
+    let grant = Grant::Password { username: text("a b"), password: text("p&q") };
+    assert_eq!(sent(grant), "grant_type=password&username=a+b&password=p%26q");
+}
+
+#[test]
+fn a_grant_type_of_the_provider_s_own_goes_out_as_it_is() {
+    assert_eq!(sent(Grant::Custom("account_credentials".into())), "grant_type=account_credentials");
+}
+
+#[test]
+fn a_token_exchange_shows_subject_actor_and_types() {
+    let exchange = TokenExchange {
+        subject: SubjectToken::Source(text("sub.ject")),
+        subject_type: "urn:x:jwt".into(),
+        actor: Some(ActorToken { token: text("act"), kind: "urn:x:at".into() }),
+        requested_type: Some("urn:x:want".into()),
+    };
+    assert_eq!(
+        sent(Grant::TokenExchange(Box::new(exchange))),
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=sub.ject\
+         &subject_token_type=urn%3Ax%3Ajwt&actor_token=act&actor_token_type=urn%3Ax%3Aat\
+         &requested_token_type=urn%3Ax%3Awant"
+    );
+}
+
+#[test]
+fn a_service_that_wants_get_has_it_all_in_the_url() {
+    let mut profile = profile("https://h/t?a=1", "id", "secret");
+    profile.request_mut().method = RequestMethod::Get;
+    profile.request_mut().scope = Some(Scope::Text(text("x y")));
+    let request = made(&profile).unwrap();
+    assert_eq!(request.method, http::Method::GET);
+    assert_eq!(request.url.expose(), "https://h/t?a=1&grant_type=client_credentials&scope=x+y");
+    assert!(request.body.expose().is_empty() && !request.headers.contains_key(CONTENT_TYPE));
+}
+
+#[test]
+fn an_assertion_of_somebody_else_is_the_proof() {
+    let mut profile = profile("https://h/t", "id", "");
+    profile.oauth2_mut().client.authentication = ClientAuthentication::Assertion(text("e.y.j"));
+    assert_eq!(
+        made(&profile).unwrap().body.expose(),
+        "grant_type=client_credentials&client_id=id\
+         &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+         &client_assertion=e.y.j"
+    );
+}
+
+#[test]
+fn another_scheme_stands_before_the_same_credentials() {
+    let mut profile = profile("https://h/t", "id", "secret");
+    if let ClientAuthentication::RequestHeader { scheme, .. } =
+        &mut profile.oauth2_mut().client.authentication
+    {
+        *scheme = "ID".to_owned();
+    }
+    assert_eq!(made(&profile).unwrap().headers[AUTHORIZATION], "ID aWQ6c2VjcmV0");
 }

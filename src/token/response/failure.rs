@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Answer, Expectation};
+use super::named::NamedError;
+use super::{Answer, Expectation, Service};
 use crate::config::HttpUrl;
-use crate::token::date;
 use crate::token::error::{FetchError, FetchErrorClass, FetchErrorCode};
-
-/// How much of an `error_description` is shown.
-const DESCRIPTION: usize = 200;
+use crate::token::{TokenFields, date};
 
 /// How much of a page's title is shown.
 const EXCERPT: usize = 80;
@@ -25,30 +23,69 @@ pub(super) fn of_status(
     let error = match answer.status {
         300..400 => redirect(answer),
         429 => FetchError::new(FetchErrorCode::RateLimited, "the token service asks us to slow down (429)"),
-        status => match members.and_then(|members| OauthError::of(members, expected)) {
-            Some(oauth) if status < 500 || oauth.code() != FetchErrorCode::OauthError => {
-                oauth.into_error(answer, expected)
+        status => match members.and_then(|members| NamedError::of(members, expected)) {
+            Some(named) if status < 500 || named.code() != FetchErrorCode::OauthError => {
+                named.into_error(answer, expected)
             }
-            oauth => bare_status(answer, oauth, expected),
+            named => {
+                let remark = || members.and_then(|members| NamedError::remark(members, expected));
+                bare_status(answer, named.or_else(remark), expected)
+            }
         },
     };
     FetchError { retry_after, ..error }
 }
 
-/// Success without a token.
-pub(super) fn without_token(
+/// Success by its status, but not by what it says: the rule for success, or else an error that it names (RFC 6749 §5.2
+/// has none in a good answer).
+pub(super) fn of_success(
     answer: &Answer,
     members: &Map<String, Value>,
     expected: &Expectation<'_>,
+) -> Option<FetchError> {
+    let named = || NamedError::of(members, expected).map(|named| named.into_error(answer, expected));
+    let success = match &expected.rules.success {
+        Some(success) if success.holds(members) => return None,
+        Some(success) => success,
+        None => return named(),
+    };
+    let remark = || NamedError::remark(members, expected).map(|remark| remark.into_error(answer, expected));
+    let bare = || {
+        let message = format!("the answer ({}) is no success: `{}` says so", described(answer), success.path);
+        FetchError::new(FetchErrorCode::OauthError, message)
+    };
+    Some(named().or_else(remark).unwrap_or_else(bare))
+}
+
+/// Success without a token; `members` are those of a JSON answer, whose names may be told.
+pub(super) fn without_token(
+    answer: &Answer,
+    members: Option<Map<String, Value>>,
+    expected: &Expectation<'_>,
 ) -> FetchError {
-    match OauthError::of(members, expected) {
-        Some(oauth) => oauth.into_error(answer, expected),
-        None if answer.body.is_empty() => FetchError::new(FetchErrorCode::Missing, "the answer is empty"),
-        None => FetchError::new(
-            FetchErrorCode::Missing,
-            format!("the answer ({}) holds no access_token; is this the token endpoint?", described(answer)),
-        ),
+    if answer.body.is_empty() {
+        return FetchError::new(FetchErrorCode::Missing, "the answer is empty");
     }
+    let what = described(answer);
+    let path = expected.rules.token.as_ref();
+    let lacks = match path {
+        Some(path) if path.is_whole() => {
+            format!("the answer ({what}) is no text: `answer.token` must name a member of it")
+        }
+        Some(path) => {
+            format!("the answer ({what}) holds no text at {path}, where `answer.token` looks for the token")
+        }
+        None => format!("the answer ({what}) holds no {}", expected.service.token_names()[0]),
+    };
+    let names = members.map(|members| TokenFields::of(members).names());
+    // In a map by token, say, a name is a secret.
+    let names = names.filter(|names| !expected.redactor.finds(names));
+    let has = names.map_or_else(String::new, |names| format!(" (it has: {names})"));
+    let question = match path {
+        None => "is this the token endpoint? If so, let `answer.token` say where the token stands",
+        Some(_) => "is this the token endpoint?",
+    };
+    FetchError::new(FetchErrorCode::Missing, format!("{lacks}{has}; {question}"))
 }
 
 /// Success, but neither JSON nor a form.
@@ -73,13 +110,17 @@ fn redirect(answer: &Answer) -> FetchError {
 }
 
 /// A status that has to speak for itself.
-fn bare_status(answer: &Answer, oauth: Option<OauthError>, expected: &Expectation<'_>) -> FetchError {
-    let said = oauth.map_or_else(|| excerpt(answer, expected), |oauth| format!(": {}", oauth.text()));
+fn bare_status(answer: &Answer, named: Option<NamedError>, expected: &Expectation<'_>) -> FetchError {
+    let said = named.map_or_else(|| excerpt(answer, expected), |named| format!(": {}", named.text()));
     let what = described(answer);
     match answer.status {
         401 => FetchError::new(
             FetchErrorCode::InvalidClient,
             format!("the token service refused the client ({what}){said}; {}", expected.invalid_client_hint),
+        ),
+        403 if expected.service == Service::Login => FetchError::new(
+            FetchErrorCode::InvalidClient,
+            format!("the service refused the login ({what}){said}; {}", expected.invalid_client_hint),
         ),
         403 => FetchError::new(
             FetchErrorCode::HttpStatus,
@@ -142,75 +183,4 @@ fn retry_after(answer: &Answer, expected: &Expectation<'_>) -> Option<Duration> 
     #[expect(clippy::cast_precision_loss, reason = "seconds of four-digit years fit an f64 exactly")]
     let seconds = date::http_date(text)? as f64 - super::service_now(answer, expected);
     Duration::try_from_secs_f64(seconds.max(0.0)).ok()
-}
-
-/// The error that an answer names (RFC 6749 §5.2, and what others make of it), fit to be shown.
-struct OauthError {
-    /// The error's code if it is short and plain.
-    code: Option<String>,
-    description: Option<String>,
-}
-
-impl OauthError {
-    fn of(members: &Map<String, Value>, expected: &Expectation<'_>) -> Option<Self> {
-        let text = |map: &Map<String, Value>, keys: &[&str]| {
-            keys.iter()
-                .find_map(|key| map.get(*key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned))
-        };
-        let (code, description) = match members.get("error").or_else(|| members.get("errors")?.get(0)) {
-            Some(Value::String(code)) if !code.is_empty() => {
-                (Some(code.clone()), text(members, &["error_description", "message"]))
-            }
-            // SuccessFactors: {"error":{"errorCode","message"}}; Fitbit: {"errors":[{"errorType","message"}]}
-            Some(Value::Object(error)) => (
-                text(error, &["errorCode", "code", "errorType", "type"]),
-                text(error, &["message", "error_description"]),
-            ),
-            _ => return None,
-        };
-        let plain = |code: &String| {
-            (1..=64).contains(&code.len())
-                && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-                && !expected.redactor.finds(code)
-        };
-        let description = description
-            .map(|text| expected.redactor.clean(&text, DESCRIPTION))
-            .filter(|text| !text.is_empty());
-        Some(Self { code: code.filter(plain), description })
-    }
-
-    fn code(&self) -> FetchErrorCode {
-        match self.code.as_deref() {
-            Some("invalid_client") => FetchErrorCode::InvalidClient,
-            Some("unauthorized_client") => FetchErrorCode::UnauthorizedClient,
-            Some("invalid_scope") => FetchErrorCode::InvalidScope,
-            _ => FetchErrorCode::OauthError,
-        }
-    }
-
-    fn text(&self) -> String {
-        let code = self.code.as_deref().unwrap_or("an error");
-        self.description.as_ref().map_or_else(|| code.to_owned(), |text| format!("{code} ({text})"))
-    }
-
-    fn into_error(self, answer: &Answer, expected: &Expectation<'_>) -> FetchError {
-        let refused_client = matches!(answer.status, 401) || self.code() == FetchErrorCode::InvalidClient;
-        let mut message = format!("the token service answered {}: {}", answer.status, self.text());
-        if refused_client {
-            message = format!("{message}; {}", expected.invalid_client_hint);
-        }
-        let code = if answer.status == 401 && self.code() == FetchErrorCode::OauthError {
-            FetchErrorCode::InvalidClient
-        } else {
-            self.code()
-        };
-        let error = FetchError::new(code, message);
-        match self.code.as_deref() {
-            Some("temporarily_unavailable" | "server_error") => {
-                error.with_class(FetchErrorClass::Unavailable)
-            }
-            Some("slow_down") => error.with_class(FetchErrorClass::Transient),
-            _ => error,
-        }
-    }
 }

@@ -7,7 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::config::profile::{AnswerRules, LifetimeUnit};
 use crate::token::{LifetimeFrom, date, jwt};
+
+/// Where a span is looked for, in this order: the RFC's name, and what it becomes where members are written so.
+const RELATIVE: [&str; 2] = ["expires_in", "expiresIn"];
+
+/// Where a point in time is looked for.
+const ABSOLUTE: [&str; 5] = ["expires_at", "expires_on", "expires", "expiresAt", "expiresOn"];
 
 /// Nothing that lives longer than this is told from anything else that does: a hundred years.
 const LONGEST: f64 = 100.0 * 365.0 * 86400.0;
@@ -22,6 +29,7 @@ const SPAN_BELOW: f64 = 1e9;
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) answer: &'a Map<String, Value>,
+    pub(super) rules: &'a AnswerRules,
     pub(super) token: &'a str,
     /// The token service's idea of now, in seconds since the epoch: its `Date` header, so that skew does not matter.
     pub(super) service_now: f64,
@@ -30,11 +38,11 @@ pub(super) struct Evidence<'a> {
     pub(super) default: Duration,
 }
 
-/// The lifetime and where it was read, in the order of [`LifetimeFrom`].
+/// The lifetime and where it was read, in the order of [`LifetimeFrom`]; what a rule points to comes first.
 pub(super) fn read(evidence: &Evidence<'_>) -> (Duration, LifetimeFrom) {
     let claims = || jwt::claims(evidence.token);
-    let found = span(evidence.answer.get("expires_in"))
-        .map(|seconds| (seconds, LifetimeFrom::ExpiresIn))
+    let found = by_rule(evidence)
+        .or_else(|| relative(evidence).map(|seconds| (seconds, LifetimeFrom::ExpiresIn)))
         .or_else(|| absolute(evidence).map(|seconds| (seconds, LifetimeFrom::ExpiresAt)))
         .or_else(|| {
             let exp = point(claims()?.get("exp"))? - evidence.service_now;
@@ -49,8 +57,41 @@ pub(super) fn read(evidence: &Evidence<'_>) -> (Duration, LifetimeFrom) {
     }
 }
 
+/// What stands where `answer.lifetime` points to.
+fn by_rule(evidence: &Evidence<'_>) -> Option<(f64, LifetimeFrom)> {
+    let value = evidence.rules.lifetime.as_ref()?.find(evidence.answer)?;
+    in_unit(value, evidence.rules.lifetime_unit, evidence.service_now)
+}
+
+/// Seconds from now, and what kind of value that was.
+fn in_unit(value: &Value, unit: LifetimeUnit, service_now: f64) -> Option<(f64, LifetimeFrom)> {
+    let seconds = match unit {
+        LifetimeUnit::Seconds => span(Some(value))?,
+        LifetimeUnit::Milliseconds => span(Some(value))? / 1000.0,
+        LifetimeUnit::Minutes => span(Some(value))? * 60.0,
+        LifetimeUnit::Clock => clock(value.as_str()?)?,
+        LifetimeUnit::Timestamp => {
+            let left = point(Some(value))? - service_now;
+            return (left > 0.0).then_some((left, LifetimeFrom::ExpiresAt));
+        }
+    };
+    Some((seconds, LifetimeFrom::ExpiresIn))
+}
+
+/// A span in a member whose name tells it. A unit without a path is about these; with one, they are in seconds.
+fn relative(evidence: &Evidence<'_>) -> Option<f64> {
+    let unit = match evidence.rules.lifetime {
+        None => evidence.rules.lifetime_unit,
+        Some(_) => LifetimeUnit::Seconds,
+    };
+    RELATIVE.into_iter().find_map(|key| {
+        let (seconds, _) = in_unit(evidence.answer.get(key)?, unit, evidence.service_now)?;
+        Some(seconds)
+    })
+}
+
 fn absolute(evidence: &Evidence<'_>) -> Option<f64> {
-    ["expires_at", "expires_on", "expires"].into_iter().find_map(|key| {
+    ABSOLUTE.into_iter().find_map(|key| {
         let value = evidence.answer.get(key)?;
         let left = match span(Some(value)) {
             Some(seconds) if key == "expires" && seconds < SPAN_BELOW => seconds,
@@ -58,6 +99,23 @@ fn absolute(evidence: &Evidence<'_>) -> Option<f64> {
         };
         (left > 0.0).then_some(left)
     })
+}
+
+/// `177:05:38`, hours first, or `7.09:05:38`, days first: seconds.
+fn clock(text: &str) -> Option<f64> {
+    let whole = |text: &str| -> Option<f64> {
+        let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().ok())?
+    };
+    let fields: Vec<&str> = text.trim().split(':').collect();
+    let [hours, minutes, seconds] = fields[..] else { return None };
+    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let (minutes, seconds) = (whole(minutes)?, whole(seconds)?);
+    // The fraction of a second is checked, but of no account.
+    whole(fraction)?;
+    let total = whole(days)? * 86400.0 + whole(hours)? * 3600.0 + minutes * 60.0 + seconds;
+    (minutes < 60.0 && seconds < 60.0 && total > 0.0).then_some(total)
 }
 
 /// A positive number, be it written as one or as a text.
@@ -88,92 +146,4 @@ fn duration(seconds: f64) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    const NOW: f64 = 1_790_000_000.0;
-
-    fn lifetime(answer: Value, token: &str, last: Option<u64>) -> (f64, LifetimeFrom) {
-        let Value::Object(answer) = answer else { panic!("not an object") };
-        let evidence = Evidence {
-            answer: &answer,
-            token,
-            service_now: NOW,
-            last: last.map(Duration::from_secs),
-            default: Duration::from_secs(300),
-        };
-        let (lifetime, from) = read(&evidence);
-        (lifetime.as_secs_f64(), from)
-    }
-
-    #[test]
-    fn takes_expires_in_as_integer_float_or_text() {
-        for value in [json!(3600), json!(3600.0), json!("3600"), json!(" 3600 "), json!("3.6e3")] {
-            let found = lifetime(json!({"expires_in": value, "expires_at": 1}), "t", None);
-            assert_eq!(found, (3600.0, LifetimeFrom::ExpiresIn), "{value}");
-        }
-    }
-
-    #[test]
-    fn counts_zero_negative_null_and_garbage_as_missing() {
-        let values = [json!(0), json!(-1), json!(null), json!(""), json!("abc"), json!("inf"), json!("NaN")];
-        for value in
-            values.into_iter().chain([json!([3600]), json!({}), json!(true), json!(1e-9), json!("-5")])
-        {
-            let found = lifetime(json!({"expires_in": value}), "t", None);
-            assert_eq!(found, (300.0, LifetimeFrom::Default), "{value}");
-        }
-    }
-
-    #[test]
-    fn saturates_what_is_huge() {
-        for value in [json!(1e20), json!(18_446_744_073_709_551_615_u64), json!("1e300")] {
-            assert_eq!(lifetime(json!({"expires_in": value}), "t", None), (LONGEST, LifetimeFrom::ExpiresIn));
-        }
-        assert_eq!(lifetime(json!({"expires_in": 2_592_000}), "t", None).0, 2_592_000.0);
-    }
-
-    #[test]
-    fn takes_absolute_times_in_seconds_milliseconds_and_words() {
-        let values = [
-            json!(1_790_000_600),
-            json!("1790000600"),
-            json!(1_790_000_600_000_u64),
-            json!("2026-09-21T14:23:20Z"),
-            json!("Mon, 21 Sep 2026 14:23:20 GMT"),
-        ];
-        for value in values {
-            for key in ["expires_at", "expires_on", "expires"] {
-                let found = lifetime(json!({"expires_in": 0, key: value}), "t", Some(7));
-                assert_eq!(found, (600.0, LifetimeFrom::ExpiresAt), "{key} {value}");
-            }
-        }
-        let old_facebook = lifetime(json!({"expires": 5_184_000}), "t", None);
-        assert_eq!(old_facebook, (5_184_000.0, LifetimeFrom::ExpiresAt));
-        assert_eq!(lifetime(json!({"expires_at": 1_789_999_000}), "t", None).1, LifetimeFrom::Default);
-    }
-
-    #[test]
-    fn falls_back_to_the_jwt_then_to_the_last_lifetime_then_to_the_default() {
-        let token = jwt::testing::jwt(&json!({"exp": 1_790_000_900}));
-        assert_eq!(lifetime(json!({}), &token, Some(7)), (900.0, LifetimeFrom::JwtExp));
-        let expired = jwt::testing::jwt(&json!({"exp": 1}));
-        assert_eq!(lifetime(json!({}), &expired, Some(7)), (7.0, LifetimeFrom::LastSeen));
-        assert_eq!(lifetime(json!({}), "opaque", None), (300.0, LifetimeFrom::Default));
-    }
-
-    proptest! {
-        #[test]
-        fn is_never_zero_and_never_endless(number in any::<f64>(), key in 0_usize..3, now in any::<f64>()) {
-            let answer = Map::from_iter([(["expires_in", "expires_at", "expires"][key].to_owned(), json!(number))]);
-            let evidence = Evidence {
-                answer: &answer, token: "t", service_now: now, last: None, default: Duration::ZERO,
-            };
-            let (lifetime, _) = read(&evidence);
-            prop_assert!(lifetime > Duration::ZERO && lifetime.as_secs_f64() <= LONGEST);
-        }
-    }
-}
+mod tests;

@@ -1,3 +1,5 @@
+mod rules;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +17,7 @@ fn answer(status: u16, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
         date: None,
         retry_after: None,
         location: None,
+        dpop_nonce: None,
         body: body.as_ref().to_vec(),
         cut: false,
     }
@@ -25,22 +28,40 @@ fn json(status: u16, body: impl AsRef<[u8]>) -> Answer {
 }
 
 fn judge(answer: &Answer) -> Result<AccessToken, FetchError> {
+    judge_for(AuthorizationScheme::Bearer, answer)
+}
+
+fn judge_for(scheme: AuthorizationScheme, answer: &Answer) -> Result<AccessToken, FetchError> {
+    Ok(judge_with(answer, &AnswerRules::default(), Service::OAuth2, scheme)?.access)
+}
+
+fn judge_by(answer: &Answer, rules: &AnswerRules, service: Service) -> Result<Issued, FetchError> {
+    judge_with(answer, rules, service, AuthorizationScheme::Bearer)
+}
+
+fn judge_with(
+    answer: &Answer,
+    rules: &AnswerRules,
+    service: Service,
+    scheme: AuthorizationScheme,
+) -> Result<Issued, FetchError> {
     let now = Clock::system().now();
     let mut redactor = Redactor::default();
     redactor.hide(&Secret::new(SECRET.to_owned()));
-    let issued = read(
+    read(
         answer,
         &Expectation {
             sent_at: now,
             received_at: now,
             last_lifetime: None,
             default_lifetime: Duration::from_secs(300),
-            rules: &AnswerRules::default(),
+            rules,
+            scheme,
+            service,
             redactor: &redactor,
             invalid_client_hint: "try client_authentication: body_parameter",
         },
-    )?;
-    Ok(issued.access)
+    )
 }
 
 fn token(answer: &Answer) -> String {
@@ -49,6 +70,18 @@ fn token(answer: &Answer) -> String {
 
 fn error(answer: &Answer) -> FetchError {
     judge(answer).unwrap_err()
+}
+
+#[test]
+fn what_else_the_answer_says_is_kept_and_its_tokens_are_not() {
+    let salesforce =
+        r#"{"access_token":"00D!x","refresh_token":"r","instance_url":"https://x.my.salesforce.com"}"#;
+    let access = judge(&json(200, salesforce)).unwrap();
+    assert_eq!(access.fields.get("instance_url").as_deref(), Some("https://x.my.salesforce.com"));
+    assert_eq!(access.fields.get("refresh_token"), None);
+    assert_eq!(access.fields.get("access_token"), None);
+    let form = answer(200, "application/x-www-form-urlencoded", "access_token=a&api_domain=eu");
+    assert_eq!(judge(&form).unwrap().fields.get("api_domain").as_deref(), Some("eu"));
 }
 
 #[test]
@@ -119,6 +152,20 @@ fn refuses_token_types_that_are_no_bearer() {
         let body = format!(r#"{{"access_token":"x","token_type":"{token_type}"}}"#);
         assert_eq!(error(&json(200, body)).code, FetchErrorCode::TypeUnsupported, "{token_type}");
     }
+}
+
+#[test]
+fn where_a_token_must_be_bound_no_other_is_taken() {
+    let answer = |token_type: &str| json(200, format!(r#"{{"access_token":"x"{token_type}}}"#));
+    for token_type in [r#","token_type":"DPoP""#, r#","token_type":"dpop""#] {
+        assert!(judge_for(AuthorizationScheme::Dpop, &answer(token_type)).is_ok(), "{token_type}");
+    }
+    for token_type in [r#","token_type":"Bearer""#, r#","token_type":"mac""#, ""] {
+        let failed = judge_for(AuthorizationScheme::Dpop, &answer(token_type)).unwrap_err();
+        assert_eq!(failed.code, FetchErrorCode::TypeUnsupported, "{token_type}");
+        assert!(failed.message.contains("not bound to our key"), "{failed}");
+    }
+    assert!(error(&answer(r#","token_type":"DPoP""#)).message.contains("dpop: true"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use sidepass::config::route::HeaderConfig;
 use sidepass::config::template::{Part, Template};
 use sidepass::forward::strip;
-use sidepass::inject::{self, Injection, Managed};
+use sidepass::inject::{self, Injection, Managed, Recipe};
 use sidepass_fuzz::rules::{self, Line, is_stripped_from_request, is_stripped_from_response};
 
 /// What the route injects, in lower case.
@@ -92,7 +92,7 @@ fn injection() -> &'static Injection {
             name: HeaderName::from_static(name),
             value: Template(vec![Part::Literal(value.to_owned())]),
         };
-        let (injector, injection) = inject::injection(INJECTED.map(header).into(), Arc::default(), None);
+        let (injector, injection) = inject::injection(Recipe::new(INJECTED.map(header).into(), Arc::default()), None);
         injector.prepare().expect("literals can be prepared");
         injection
     })

@@ -37,9 +37,14 @@ pub(crate) struct Manners {
     pub(crate) body: usize,
     /// Bytes of one field of an answer.
     pub(crate) field: usize,
+    /// What it answers by itself to some requests.
+    pub(crate) script: Option<Script2>,
     /// TLS, with the protocols that it offers.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
+
+/// The head of an answer to a request, where it is not the usual one.
+pub(crate) type Script2 = Arc<dyn Fn(&Request2) -> Option<Response<()>> + Send + Sync>;
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
@@ -215,13 +220,19 @@ async fn answer(
         let _ = stream.flow_control().release_capacity(chunk.len());
         body.extend_from_slice(&chunk);
     }
-    shared.seen.lock().unwrap().push(Request2 {
+    let seen = Request2 {
         sni,
         head: format!("{} {} {:?}", parts.method, parts.uri, parts.version),
         authority: parts.uri.authority().map(ToString::to_string).unwrap_or_default(),
         headers: parts.headers,
         body,
-    });
+    };
+    let told = shared.manners.script.as_ref().and_then(|script| script(&seen));
+    shared.seen.lock().unwrap().push(seen);
+    if let Some(response) = told {
+        let _ = respond.send_response(response, true);
+        return true;
+    }
     if shared.dropped.fetch_add(1, Ordering::SeqCst) < shared.manners.drops {
         return false;
     }

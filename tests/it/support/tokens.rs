@@ -68,7 +68,8 @@ impl Tokens {
             [value] => value,
             _ => return Verdict::Duplicate,
         };
-        let Some(issued) = value.strip_prefix("Bearer ").and_then(|text| self.find(text)) else {
+        let text = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("DPoP "));
+        let Some(issued) = text.and_then(|text| self.find(text)) else {
             return Verdict::Foreign;
         };
         match () {

@@ -1,6 +1,7 @@
 //! Secrets that are read at each fetch.
 
 use super::*;
+use crate::config::profile::ClientSecret;
 
 fn file_profile(url: &str, content: &str) -> (tempfile::TempDir, PathBuf, ProfileConfig) {
     let dir = tempfile::tempdir().unwrap();
@@ -57,4 +58,25 @@ async fn an_unreadable_secret_makes_no_request() {
     drop(dir);
     assert_eq!(fetch(&source_of(profile)).await.unwrap_err().code, FetchErrorCode::SecretUnreadable);
     assert_eq!(server.count(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_secret_is_followed_by_the_next_one_and_that_is_remembered() {
+    let refused = || status("401 Unauthorized", "", r#"{"error":"invalid_client"}"#);
+    let script =
+        [refused(), ok(r#"{"access_token":"t1"}"#), ok(r#"{"access_token":"t2"}"#), refused(), refused()];
+    let server = Server::start(script).await;
+    let mut profile = profile(&server.url, "id", "");
+    let secret = ClientSecret { current: literal("one"), next: Some(literal("two")) };
+    profile.oauth2_mut().client.authentication = ClientAuthentication::BodyParameter { secret };
+    let source = source_of(profile);
+    let shown = |index: usize| server.request(index).rsplit_once("client_secret=").unwrap().1.to_owned();
+
+    assert_eq!(fetch(&source).await.unwrap().secret, Some(SecretSlot::Next));
+    assert_eq!([shown(0), shown(1)], ["one", "two"]);
+    assert_eq!(fetch(&source).await.unwrap().secret, Some(SecretSlot::Next));
+    assert_eq!(shown(2), "two");
+    // Both are refused: no third attempt.
+    assert_eq!(fetch(&source).await.unwrap_err().code, FetchErrorCode::InvalidClient);
+    assert_eq!((shown(3), shown(4), server.count()), ("two".to_owned(), "one".to_owned(), 5));
 }
