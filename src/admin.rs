@@ -169,7 +169,10 @@ impl Admin {
     /// What is in the way of being ready, by name.
     fn not_ready(&self) -> Vec<String> {
         let mut pending = self.started.pending();
-        for profile in self.profiles.iter().filter(|profile| profile.config().required) {
+        // Nobody waits for the tokens of callers that have not called.
+        let awaited =
+            |profile: &&Profile| profile.config().required && profile.config().subject_header().is_none();
+        for profile in self.profiles.iter().filter(awaited) {
             let name = format!("profile {}", profile.name());
             if !pending.contains(&name) && !self.is_usable(profile) {
                 pending.push(name);

@@ -5,8 +5,10 @@
 //! ended. Tests start the program through the same two calls.
 
 mod destination;
+mod identity;
 mod live;
 mod start;
+mod subjects;
 mod workers;
 
 use std::net::SocketAddr;
@@ -44,8 +46,9 @@ pub struct Bound {
 }
 
 impl App {
-    /// Whatever can be wrong with a configuration beyond its own text: what is in the files it names.
-    pub fn check(config: &Config) -> Result<(), StartError> {
+    /// Whatever can be wrong with a configuration beyond its own text: what is in the files it names. Says what will be
+    /// wrong soon.
+    pub fn check(config: &Config) -> Result<Vec<String>, StartError> {
         live::check(config)
     }
 

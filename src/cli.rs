@@ -3,6 +3,7 @@
 //! Every command reads the configuration through the same [`crate::config::load`], so that what `check` accepts starts.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what commands are for")]
 
+mod authorize;
 mod check;
 mod demo;
 mod explain;
@@ -10,6 +11,7 @@ mod healthcheck;
 mod import;
 mod issuer;
 mod run;
+mod settings;
 mod token;
 
 use std::path::PathBuf;
@@ -36,7 +38,9 @@ Start here:
   sidepass check                         is proxy.yaml fine? says what is not, and where
   sidepass run                           serve the routes of proxy.yaml
   sidepass explain GET /cai/v2/request   which route, which profile, which headers, which URL
+  sidepass explain --profile cai_bot     every setting of a profile, and where it comes from
   sidepass token cai_bot                 can this profile get a token? what is in it?
+  sidepass authorize crm                 consent in a browser, where a profile needs it
   sidepass import cpi export.json        existing credentials as a proxy.yaml; also destination, service-key, vcap
 
 A proxy.yaml is as short as this:
@@ -76,7 +80,9 @@ enum Command {
     Healthcheck(Config),
     /// Get a token for a profile, and show its lifetime and claims
     Token(token::Options),
-    /// Show what would happen to a request, without sending it
+    /// Have a person consent in a browser, once, for a profile of type oauth2_authorization_code
+    Authorize(authorize::Options),
+    /// Show what would happen to a request, without sending it; or a profile in full
     Explain(explain::Options),
     /// Turn exports of SAP CPI, SAP BTP, Cloud Foundry or Google into a proxy.yaml without secrets
     Import(import::Options),
@@ -143,6 +149,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, environment:
         Command::Demo(options) => demo::run(&options, environment),
         Command::Healthcheck(config) => healthcheck::run(&config, environment),
         Command::Token(options) => token::run(&options, environment),
+        Command::Authorize(options) => authorize::run(&options, environment),
         Command::Explain(options) => explain::run(&options, environment),
         Command::Import(options) => import::run(&options, environment),
     };

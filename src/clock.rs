@@ -52,6 +52,11 @@ impl Moment {
         UNIX_EPOCH + self.wall
     }
 
+    /// Whole seconds since the Unix epoch, as a JWT says when it was made.
+    pub fn wall_seconds(self) -> u64 {
+        self.wall.as_secs()
+    }
+
     /// Seconds since the Unix epoch, for metrics and for a JWT's `exp`.
     pub fn unix_seconds(self) -> f64 {
         self.wall.as_secs_f64()

@@ -7,6 +7,7 @@ pub mod address;
 pub mod diagnostic;
 mod expand;
 pub mod file;
+mod first_profiles;
 mod form;
 mod headers;
 mod layers;
@@ -15,10 +16,12 @@ pub mod name;
 mod names;
 mod node;
 pub(crate) mod parameters;
+pub mod preset;
 pub mod profile;
 mod profile_file;
 mod reader;
 pub mod route;
+mod route_certificate;
 mod route_csrf;
 mod route_file;
 mod route_match;
@@ -54,6 +57,7 @@ pub use source::SecretSource;
 pub use template::Template;
 pub use upstream::RouteUpstream;
 pub use url::HttpUrl;
+pub(crate) use yaml::{MAX_BYTES, MAX_NODES};
 
 /// Everything that one run of sidepass goes by.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::credential::TokenUnavailable;
+use crate::credential::{CredentialError, SubjectRefusal, TokenUnavailable};
 use crate::forward::ForwardError;
 use crate::guard::{Refusal, path::Ambiguous};
 
@@ -49,6 +49,9 @@ pub enum ProxyError {
     /// There is no usable token.
     #[error("no usable token ({})", .0.cause.as_deref().unwrap_or("no failure is recorded"))]
     Token(TokenUnavailable),
+    /// The route speaks for its callers, and this one shows no token that would do.
+    #[error("the caller's token: {}", subject_reason(*.0).title)]
+    Subject(SubjectRefusal),
     /// The upstream could not be reached, or did not answer as it should.
     #[error(transparent)]
     Forward(#[from] ForwardError),
@@ -75,6 +78,15 @@ impl From<Ambiguous> for ProxyError {
 impl From<TokenUnavailable> for ProxyError {
     fn from(error: TokenUnavailable) -> Self {
         Self::Token(error)
+    }
+}
+
+impl From<CredentialError> for ProxyError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Token(unavailable) => Self::Token(unavailable),
+            CredentialError::Subject(refusal) => Self::Subject(refusal),
+        }
     }
 }
 
@@ -146,7 +158,9 @@ impl ProxyError {
         ];
         let token = TokenUnavailable { retry_after: Duration::ZERO, cause: None };
         let csrf = Self::Csrf(String::new());
+        let subjects = [SubjectRefusal::Missing, SubjectRefusal::Rejected].map(Self::Subject);
         let others = [Self::AmbiguousPath, Self::NoRoute, Self::Token(token), csrf, Self::Internal];
+        let others = subjects.into_iter().chain(others);
         let all = refusals
             .into_iter()
             .map(Self::Refused)
@@ -172,6 +186,7 @@ impl ProxyError {
                 Fault::Sidepass,
                 "There is no usable access token",
             ),
+            Self::Subject(refusal) => subject_reason(*refusal),
             Self::Forward(error) => forward_reason(error),
             Self::Csrf(_) => reason(
                 "csrf_unavailable",
@@ -214,12 +229,32 @@ impl ProxyError {
             // meant for the tunnel that a CONNECT asked for.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        if let Self::Subject(refusal) = self {
+            // RFC 6750 §3: no error where no token was shown.
+            let challenge = match refusal {
+                SubjectRefusal::Missing => "Bearer",
+                SubjectRefusal::Rejected => "Bearer error=\"invalid_token\"",
+            };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Self::Token(unavailable) = self {
             // Rounded up: a caller that comes back too early gets the same answer again.
             let seconds = unavailable.retry_after.as_millis().div_ceil(1000).max(1);
             headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
         }
         response
+    }
+}
+
+fn subject_reason(refusal: SubjectRefusal) -> Reason {
+    let caller = |code, title| reason(code, StatusCode::UNAUTHORIZED, Fault::Caller, title);
+    match refusal {
+        SubjectRefusal::Missing => {
+            caller("subject_missing", "This route needs the token of whom the request speaks for")
+        }
+        SubjectRefusal::Rejected => {
+            caller("subject_rejected", "The token of whom the request speaks for is not accepted")
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod managed;
 mod recipe;
 mod render;
+pub mod subjects;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -260,6 +260,11 @@ impl ProfileMetrics {
         self.expiry.set(expires_at);
     }
 
+    /// A subject's token was exchanged, or not, with this code. Each has an expiry of its own, which no gauge shows.
+    pub fn exchanged(&self, code: Option<&str>) {
+        self.refreshes.with_label_values(&[self.name.as_str(), code.unwrap_or("success")]).inc();
+    }
+
     /// A fetch failed with this code.
     pub fn failed(&self, code: &str) {
         self.refreshes.with_label_values(&[self.name.as_str(), code]).inc();

@@ -169,7 +169,8 @@ impl Proxy {
         trace.route = Some(route);
         let in_flight = route.metrics.start();
         let until = Ticker::due(self.ticker.now(), route.timeouts.total);
-        let credential = route.credential.for_anybody();
+        let subject = route.credential.subject(&head.headers)?;
+        let credential = route.credential.bind(subject.as_deref());
         let pinned = match &route.leads {
             Leads::To(_) => None,
             // What is rare is boxed: every request's future would carry room for it.

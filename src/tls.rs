@@ -5,10 +5,12 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::Resumption;
+use arc_swap::ArcSwap;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
 /// Whose certificates are accepted.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,53 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// What we show a server that asks who we are. It can be replaced: new connections show the new one.
+#[derive(Clone, Debug)]
+pub struct Presented(Arc<Current>);
+
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl Presented {
+    /// Shows this certificate.
+    pub fn new(identity: Identity) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(Current(ArcSwap::new(certified(identity)?)))))
+    }
+
+    /// Shows this one from now on.
+    pub fn replace(&self, identity: Identity) -> Result<(), TlsError> {
+        self.0.0.store(certified(identity)?);
+        Ok(())
+    }
+}
+
+impl ResolvesClientCert for Current {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Whatever authorities the server names: there is one certificate, and a server that does not want it says so.
+        Some(self.0.load_full())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified(identity: Identity) -> Result<Arc<CertifiedKey>, TlsError> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(identity.chain, identity.key, &provider)
+        .map(Arc::new)
+        .map_err(|error| TlsError::Identity(error.to_string()))
+}
+
+/// The same trust and offer, and our certificate for a server that asks. No session is resumed: it would go on showing
+/// the certificate of before.
+pub fn presenting(config: &ClientConfig, presented: &Presented) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::clone(&presented.0) as Arc<dyn ResolvesClientCert>;
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
 /// Why no TLS configuration could be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
@@ -48,6 +97,9 @@ pub enum TlsError {
     /// A certificate cannot be used as a trust anchor.
     #[error("holds a certificate that cannot be used: {0}")]
     Certificate(String),
+    /// Our own certificate cannot be used.
+    #[error("our certificate cannot be used: {0}")]
+    Identity(String),
     /// The crypto provider and rustls do not agree on a protocol version; a fault of the build.
     #[error("cannot set up TLS: {0}")]
     Provider(String),

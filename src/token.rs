@@ -1,12 +1,16 @@
 //! An access token, and what is known about it.
 
+mod assertion;
+pub mod authorize;
 pub mod cell;
 pub mod certificate;
+mod client_assertion;
 pub mod client_auth;
 pub mod date;
 pub mod discovery;
 pub mod dpop;
 pub mod error;
+mod exchange;
 pub mod fields;
 pub mod fixed;
 pub mod form;
@@ -21,9 +25,13 @@ pub mod redact;
 pub mod refresh;
 pub mod request;
 pub mod response;
+pub mod rotation;
+mod saml;
 pub mod sign;
 pub mod signed;
 pub mod source;
+pub mod state_file;
+pub mod subject;
 
 use std::fmt;
 use std::sync::Arc;
@@ -164,7 +172,7 @@ pub(crate) mod testing {
     use super::*;
     use crate::config::profile::{
         AnswerRules, BasicEncoding, ClientAuthentication, ClientConfig, ClientSecret, Grant, OAuth2,
-        ProfileConfig, ProfileKind, RequestConfig, TokenEndpoint, Transport,
+        ProfileConfig, ProfileKind, RequestConfig, TokenEndpoint, Transport, Written,
     };
     use crate::config::{Name, SecretSource};
 
@@ -223,6 +231,7 @@ pub(crate) mod testing {
             default_lifetime: Duration::from_secs(300),
             stale_if_error: Duration::ZERO,
             token_wait: Duration::from_secs(5),
+            written: Written::default(),
         }
     }
 

@@ -13,18 +13,21 @@ use crate::forward::dial::Upstream;
 use crate::forward::{self, PathRule};
 use crate::inject::Destinations;
 use crate::proxy::{Csrf, Destination, RouteHost};
-use crate::tls::{self, Trust};
+use crate::tls::{self, Presented, Trust};
 
 /// What TLS needs for an upstream of this scheme: how it is known that it is the right one there. The system's
 /// certificate authorities are read only if some route needs them.
-pub(super) fn tls(route: &RouteConfig, scheme: Scheme) -> Result<Option<Arc<ClientConfig>>, String> {
-    match (scheme, &route.ca_file) {
-        (Scheme::Http, _) => Ok(None),
-        (Scheme::Https, None) => {
-            tls::client_config(Trust::System).map(Some).map_err(|error| error.to_string())
-        }
-        (Scheme::Https, Some(path)) => trust_in(path).map(Some),
-    }
+pub(super) fn tls(
+    route: &RouteConfig,
+    scheme: Scheme,
+    presented: Option<&Presented>,
+) -> Result<Option<Arc<ClientConfig>>, String> {
+    let config = match (scheme, &route.ca_file) {
+        (Scheme::Http, _) => return Ok(None),
+        (Scheme::Https, None) => tls::client_config(Trust::System).map_err(|error| error.to_string())?,
+        (Scheme::Https, Some(path)) => trust_in(path)?,
+    };
+    Ok(Some(presented.map_or_else(|| Arc::clone(&config), |presented| tls::presenting(&config, presented))))
 }
 
 /// TLS that trusts the certificate authorities of a file and no others.
@@ -65,8 +68,9 @@ pub(super) fn destination(
 pub(super) fn destinations(
     route: &RouteConfig,
     template: UpstreamTemplate,
+    presented: Option<&Presented>,
 ) -> Result<Destinations<Destination>, String> {
-    let secure = match tls(route, Scheme::Https) {
+    let secure = match tls(route, Scheme::Https, presented) {
         Err(error) if route.ca_file.is_some() => return Err(error),
         outcome => outcome,
     };

@@ -1,13 +1,17 @@
 //! From the configuration to what the request path holds: routes, injections, and a worker's handler.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use hyper::body::Incoming;
 
+use super::identity::Presenter;
+use super::subjects::Desks;
 use super::{StartError, destination};
 use crate::clock::Clock;
 use crate::config::route::PathMatch;
@@ -24,7 +28,11 @@ use crate::profile::Profile;
 use crate::proxy::{Answer, Destination, Leads, Live, Proxy, Route, Served};
 use crate::route::RouteTable;
 use crate::server::{Handler, Origin};
+use crate::tls::Presented;
 use crate::token::dpop::{DPOP, DPOP_NONCE};
+use crate::token::keys;
+use crate::token::rotation;
+use crate::token::state_file::StateFile;
 
 /// What keeps the headers of a route prepared.
 pub(super) struct NamedInjector {
@@ -42,26 +50,69 @@ pub(crate) fn hosts(config: &Config) -> HashSet<String> {
     config.proxy.hosts.iter().cloned().chain(of_routes).collect()
 }
 
-/// Everything that can be wrong with an upstream or a certificate file, without starting anything.
-pub(super) fn check(config: &Config) -> Result<(), StartError> {
+/// Everything that can be wrong with an upstream, a key or a certificate, without starting anything; what will be wrong
+/// soon.
+pub(super) fn check(config: &Config) -> Result<Vec<String>, StartError> {
+    let mut soon = Vec::new();
     for route in &config.routes {
         let failed = |reason| StartError::Route { route: route.name.to_string(), reason };
+        let presented = Presenter::of(route).map_err(failed)?.map(|presenter| presenter.presented());
+        let presented = presented.as_ref();
         match &route.upstream {
             RouteUpstream::Fixed(url) => {
-                let tls = destination::tls(route, url.scheme()).map_err(failed)?;
+                let tls = destination::tls(route, url.scheme(), presented).map_err(failed)?;
                 destination::destination(route, url, tls).map_err(failed)?;
             }
             RouteUpstream::OfToken(template) => {
-                destination::destinations(route, (**template).clone()).map_err(failed)?;
+                destination::destinations(route, (**template).clone(), presented).map_err(failed)?;
             }
         }
     }
+    soon.extend(state_files(config)?);
     for profile in &config.profiles {
+        let failed = |reason| StartError::Profile { profile: profile.name.to_string(), reason };
+        let warning = keys::check(profile, SystemTime::now()).map_err(failed)?;
+        soon.extend(warning.map(|warning| format!("profiles.{}: {warning}", profile.name)));
         let Some(path) = &profile.transport.ca_file else { continue };
-        destination::trust_in(path)
-            .map_err(|reason| StartError::Profile { profile: profile.name.to_string(), reason })?;
+        destination::trust_in(path).map_err(failed)?;
     }
-    Ok(())
+    Ok(soon)
+}
+
+/// State files can be read and written, and no two profiles have the same one; what is left to do for them.
+fn state_files(config: &Config) -> Result<Vec<String>, StartError> {
+    let mut left = Vec::new();
+    let mut seen: HashMap<&Path, &Name> = HashMap::new();
+    for profile in &config.profiles {
+        let Some(path) = profile.state_file() else { continue };
+        let failed = |reason| StartError::Profile { profile: profile.name.to_string(), reason };
+        if let Some(other) = seen.insert(path, &profile.name) {
+            let path = path.display();
+            return Err(failed(format!(
+                "state_file {path} is that of profile {other} already; give each a file of its own"
+            )));
+        }
+        let kept = StateFile::check(path).map_err(|error| failed(error.0))?;
+        if rotation::needs_consent(profile, kept.as_ref()) {
+            let name = &profile.name;
+            left.push(format!(
+                "profiles.{name}: nobody has authorized it yet: run `sidepass authorize {name}`"
+            ));
+        }
+    }
+    Ok(left)
+}
+
+/// The routes, and what is to be run for them.
+pub(super) struct Built {
+    /// What the request path holds.
+    pub(super) served: Served,
+    /// What keeps the headers of a route prepared, for each that injects the same for everybody.
+    pub(super) injectors: Vec<NamedInjector>,
+    /// What keeps our certificates for upstreams up to date.
+    pub(super) presenters: Vec<Presenter>,
+    /// What exchanges the tokens of callers.
+    pub(super) desks: Desks,
 }
 
 /// The routes and, for each that injects something, what keeps its headers prepared.
@@ -69,24 +120,36 @@ pub(super) fn build_routes(
     config: &Config,
     profiles: &[Profile],
     metrics: &Metrics,
-) -> Result<(Served, Vec<NamedInjector>), StartError> {
+) -> Result<Built, StartError> {
     let parameters = Arc::new(config.secure_parameters.clone());
-    let mut injectors = Vec::new();
-    let mut routes = Vec::new();
+    let (mut injectors, mut desks) = (Vec::new(), Desks::default());
+    let (mut routes, mut presenters) = (Vec::new(), Vec::new());
     for route in &config.routes {
+        let failed = |reason| StartError::Route { route: route.name.to_string(), reason };
+        let presenter = Presenter::of(route).map_err(failed)?;
+        let presented = presenter.as_ref().map(Presenter::presented);
+        let presented = presented.as_ref();
+        presenters.extend(presenter);
         let named = route.profile.as_ref();
         let profile = named.and_then(|name| profiles.iter().find(|profile| profile.name() == name));
-        let (credential, injector) = injected(route, profile, &parameters)?;
+        let (credential, injector) = injected(route, profile, &parameters, (&mut desks, presented))?;
         injectors.extend(injector);
-        routes.push((route.matches.clone(), ready_route(route, credential, metrics)?));
+        routes.push((route.matches.clone(), ready_route(route, credential, metrics, presented)?));
     }
-    let names = config.routes.iter().flat_map(names);
+    // What callers show to us is not for an upstream.
+    let shown = config.profiles.iter().filter_map(|profile| profile.subject_header().cloned());
+    let names = config.routes.iter().flat_map(names).chain(shown);
     let via = match config.proxy.via {
         Via::Add => Pseudonym::random(),
         Via::Omit => None,
     };
     let managed = Arc::new(Managed::new(names));
-    Ok((Served { routes: RouteTable::new(routes), managed, via }, injectors))
+    Ok(Built {
+        served: Served { routes: RouteTable::new(routes), managed, via },
+        injectors,
+        presenters,
+        desks,
+    })
 }
 
 /// What a route adds, and what keeps that prepared.
@@ -94,6 +157,7 @@ fn injected(
     route: &RouteConfig,
     profile: Option<&Profile>,
     parameters: &Arc<BTreeMap<Name, SecretSource>>,
+    (desks, presented): (&mut Desks, Option<&Presented>),
 ) -> Result<(Credential<Destination>, Option<NamedInjector>), StartError> {
     if route.headers.is_empty() {
         return Ok((Credential::None, None));
@@ -103,9 +167,13 @@ fn injected(
         RouteUpstream::Fixed(_) => recipe,
         RouteUpstream::OfToken(template) => {
             let failed = |reason| StartError::Route { route: route.name.to_string(), reason };
-            recipe.leading(destination::destinations(route, (**template).clone()).map_err(failed)?)
+            let destinations = destination::destinations(route, (**template).clone(), presented);
+            recipe.leading(destinations.map_err(failed)?)
         }
     };
+    if let Some((profile, header)) = profile.and_then(|p| Some((p.config(), p.config().subject_header()?))) {
+        return Ok((desks.credential(profile, header, recipe)?, None));
+    }
     let depends = recipe.depends_on_token();
     let cell = profile.filter(|_| depends).map(|profile| profile.cell().clone());
     let wait = profile.map(|profile| profile.config().token_wait).unwrap_or_default();
@@ -118,12 +186,13 @@ fn ready_route(
     route: &RouteConfig,
     credential: Credential<Destination>,
     metrics: &Metrics,
+    presented: Option<&Presented>,
 ) -> Result<Route, StartError> {
     let failed = |reason: String| StartError::Route { route: route.name.to_string(), reason };
     let prefix = route.strip_prefix.clone().unwrap_or_default();
     let (leads, cut) = match &route.upstream {
         RouteUpstream::Fixed(url) => {
-            let tls = destination::tls(route, url.scheme()).map_err(failed)?;
+            let tls = destination::tls(route, url.scheme(), presented).map_err(failed)?;
             let destination = destination::destination(route, url, tls).map_err(failed)?;
             let cut = destination.rule.cut_bare();
             (Leads::To(destination), cut)

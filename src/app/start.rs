@@ -113,8 +113,9 @@ pub(super) async fn control_plane(bound: Bound, stop: Stop) -> Result<(), StartE
     let Bound { config, proxy, admin, keys, clock, .. } = bound;
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Metrics(error.to_string()))?);
     let started = Readiness::default();
-    let profiles = start_profiles(&config, &metrics, &started, &clock);
-    let (served, injectors) = live::build_routes(&config, &profiles, &metrics)?;
+    let profiles = start_profiles(&config, &metrics, &started, &clock)?;
+    let live::Built { served, injectors, presenters, desks } =
+        live::build_routes(&config, &profiles, &metrics)?;
     let routes = config.routes.iter().map(|route| route_status(route, &injectors)).collect();
     // Tasks end with this function: nothing is spawned and forgotten.
     let mut tasks = tokio::task::JoinSet::new();
@@ -128,6 +129,12 @@ pub(super) async fn control_plane(bound: Bound, stop: Stop) -> Result<(), StartE
             tracing::warn!(route, "the headers of this route cannot be prepared: {error}");
         }));
     }
+    for exchanges in desks.into_tasks(&metrics, &clock)? {
+        tasks.spawn_local(exchanges.run());
+    }
+    presenters.into_iter().for_each(|presenter| {
+        tasks.spawn_local(presenter.run());
+    });
     for key in keys {
         let _ = key.prepare();
         tasks.spawn_local(
@@ -139,21 +146,39 @@ pub(super) async fn control_plane(bound: Bound, stop: Stop) -> Result<(), StartE
     let live = live_of(served);
     let ended = workers::start(proxy, &config, &live, &clock, &metrics, &workers_stop)?;
     let slots = Slots::new(ADMIN_CONNECTIONS);
+    let resting: Vec<_> = profiles.iter().map(Profile::at_rest).collect();
     let answers = Admin { profiles, routes, started, metrics, stop: stop.clone(), clock };
     let (_admin_handle, admin_stop) = shutdown::channel();
     let intake = Intake::Listeners(admin, slots);
     tasks.spawn_local(server::serve(intake, Rc::new(answers), config.proxy.limits, admin_stop));
+    let mut at_once = stop.clone();
     drain(config.proxy.shutdown, stop, &workers, ended).await;
+    let rest = async {
+        for profile in resting {
+            profile.await
+        }
+    };
+    tokio::select! {
+        () = rest => {}
+        () = at_once.now() => {}
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn start_profiles(config: &Config, metrics: &Metrics, started: &Readiness, clock: &Clock) -> Vec<Profile> {
+fn start_profiles(
+    config: &Config,
+    metrics: &Metrics,
+    started: &Readiness,
+    clock: &Clock,
+) -> Result<Vec<Profile>, StartError> {
     let start = |profile: &ProfileConfig| {
         let name = profile.name.as_str();
-        let gate = profile.required.then(|| started.gate(format!("profile {name}")));
+        let awaited = profile.required && profile.subject_header().is_none();
+        let gate = awaited.then(|| started.gate(format!("profile {name}")));
         let observer = Arc::new(Observer { metrics: metrics.profile(name), gate });
         Profile::start(Arc::new(profile.clone()), clock.clone(), observer)
+            .map_err(|error| StartError::Profile { profile: name.to_owned(), reason: error.0 })
     };
     config.profiles.iter().map(start).collect()
 }

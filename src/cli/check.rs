@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Config, Failure, issuer};
+use super::{Config, Failure, issuer, settings};
 use crate::app::App;
 use crate::config::Environment;
 
@@ -17,8 +17,11 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Failure> {
     let loaded = options.config.load(environment)?;
-    App::check(&loaded.config)?;
+    let soon = App::check(&loaded.config)?;
     for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    for warning in soon {
         eprintln!("warning: {warning}");
     }
     let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
@@ -29,6 +32,11 @@ pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Fa
         count(loaded.config.profiles.len(), "profile"),
         count(loaded.config.routes.len(), "route"),
     );
+    for missing in settings::missing_headers(&loaded.config) {
+        eprintln!("warning: {missing}");
+    }
+    let filled = loaded.config.profiles.iter().flat_map(settings::filled);
+    filled.for_each(|line| println!("{line}"));
     if !options.offline {
         for (profile, answer) in issuer::ask(&loaded.config.profiles)? {
             match answer {

@@ -1,16 +1,19 @@
 //! `sidepass explain METHOD URL`: route, profile, headers (masked) and upstream URL, from the same tables as the proxy.
+//! `sidepass explain --profile NAME`: the profile alone, in full.
 
 use std::sync::Arc;
 
 use clap::Args;
 use http::header::HOST;
-use http::{Method, Request, Uri};
+use http::{HeaderName, Method, Request, Uri};
 
-use super::{Config, EX_USAGE, Failure};
+use super::{Config, EX_USAGE, Failure, settings};
 use crate::app::hosts;
 use crate::config::route::{HostHeader, HostPort, Http2};
 use crate::config::template::Part;
-use crate::config::{self, Access, Environment, HttpUrl, RouteConfig, RouteUpstream, Template};
+use crate::config::{
+    self, Access, Environment, HttpUrl, ProfileConfig, RouteConfig, RouteUpstream, Template,
+};
 use crate::error::ProxyError;
 use crate::forward::PathRule;
 use crate::guard::path::{self, Terms};
@@ -20,29 +23,60 @@ use crate::route::RouteTable;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// GET, POST, ...
-    method: String,
+    #[arg(required_unless_present = "profile")]
+    method: Option<String>,
     /// What the app would ask for: http://localhost:4080/cai/v2/request, or just the path
-    url: String,
+    #[arg(required_unless_present = "profile")]
+    url: Option<String>,
+    /// A profile instead of a request: all its settings
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "url"])]
+    profile: Option<String>,
     #[command(flatten)]
     config: Config,
 }
 
 pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Failure> {
-    let usage = |text: String| Failure { code: EX_USAGE, text };
-    let method: Method =
-        options.method.to_uppercase().parse().map_err(|_| usage("that is no HTTP method".into()))?;
-    let target = if options.url.contains("://") || options.url.starts_with('/') {
-        options.url.clone()
-    } else {
-        format!("http://{}", options.url)
+    let config = || options.config.load(environment).map(|loaded| loaded.config);
+    match (&options.profile, &options.method, &options.url) {
+        (Some(name), _, _) => explain_profile(&config()?, name),
+        (None, Some(method), Some(url)) => explain_request(&config, method, url),
+        (None, _, _) => Err(usage("name a method and a URL, or a profile")),
+    }
+}
+
+fn usage(text: &str) -> Failure {
+    Failure { code: EX_USAGE, text: text.to_owned() }
+}
+
+fn explain_profile(config: &config::Config, name: &str) -> Result<(), Failure> {
+    let Some(profile) = config.profiles.iter().find(|profile| profile.name.as_str() == name) else {
+        let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
+        return Err(usage(&format!("no profile is called `{name}`; there are: {}", names.join(", "))));
     };
-    let target: Uri = target.parse().map_err(|_| usage("that is no URL".into()))?;
-    let config = options.config.load(environment)?.config;
+    print!("{}", settings::full(profile));
+    Ok(())
+}
+
+fn explain_request(
+    config: &impl Fn() -> Result<config::Config, Failure>,
+    method: &str,
+    url: &str,
+) -> Result<(), Failure> {
+    let method: Method = method.to_uppercase().parse().map_err(|_| usage("that is no HTTP method"))?;
+    let target =
+        if url.contains("://") || url.starts_with('/') { url.to_owned() } else { format!("http://{url}") };
+    let target: Uri = target.parse().map_err(|_| usage("that is no URL"))?;
+    let config = config()?;
     admit(&config, &method, &target)?;
     let table = RouteTable::new(config.routes.iter().map(|route| (route.matches.clone(), route)));
     let host = target.host().unwrap_or("localhost");
     let route = find(&table, host, &target, &method)?;
-    print!("{}", describe(route, &target)?);
+    let profile = config.profiles.iter().find(|profile| Some(&profile.name) == route.profile.as_ref());
+    let subject = profile.and_then(ProfileConfig::subject_header);
+    print!("{}", describe(route, subject, &method, &target)?);
+    if let Some(profile) = profile {
+        print!("\n{}", settings::full(profile));
+    }
     Ok(())
 }
 
@@ -92,7 +126,13 @@ fn path_rule(route: &RouteConfig) -> PathRule {
     PathRule::new(route.strip_prefix.as_deref(), route.upstream.url().map_or("", HttpUrl::path))
 }
 
-fn describe(route: &RouteConfig, target: &Uri) -> Result<String, Failure> {
+/// `subject` is the header that callers show whom they speak for in.
+fn describe(
+    route: &RouteConfig,
+    subject: Option<&HeaderName>,
+    method: &Method,
+    target: &Uri,
+) -> Result<String, Failure> {
     let path = path_rule(route)
         .apply(target)
         .ok_or_else(|| Failure::new("refused: 404 no_route (nothing to forward)"))?;
@@ -107,8 +147,23 @@ fn describe(route: &RouteConfig, target: &Uri) -> Result<String, Failure> {
     };
     let name = &route.name;
     let mut text = format!("route     {name}\nprofile   {profile}\nupstream  {upstream}\n{}", way(route));
+    if let Some(header) = subject {
+        text.push_str(&format!(
+            "subject   the caller's {header}, exchanged for an access token of its own\n"
+        ));
+    }
     for header in &route.headers {
         text.push_str(&format!("sets      {}: {}\n", header.name, masked(&header.value)));
+    }
+    if route.dpop {
+        text.push_str("sets      dpop: <a proof for each request>\n");
+    }
+    if let Some(csrf) = route.csrf.as_ref().filter(|csrf| csrf.methods.contains(method)) {
+        let path = csrf.path.path();
+        text.push_str(&format!(
+            "sets      x-csrf-token: <fetched with {} {path}, with its cookies>\n",
+            csrf.fetch
+        ));
     }
     text.push_str(
         "drops     the caller's own credentials, Forwarded, X-Forwarded-*, X-Real-IP, hop-by-hop headers\n",
@@ -185,11 +240,14 @@ mod tests {
         let text = "profiles:\n  p:\n    token_service_url: https://id.example/token\n    client_id: a\n    client_secret: b\nroutes:\n  a:\n    match: { path_prefix: /a }\n    strip_prefix: true\n    upstream: '{token.instance_url}/v1/'\n    upstream_hosts: ['*.my.example']\n    profile: p\n    headers: { X-Zone: 'z-{claim.zone}' }\n";
         let file = config::ConfigFile { path: "p.yaml".into(), text: text.into() };
         let routes = config::load(&[file], &Environment::new()).unwrap().config.routes;
-        let told =
-            describe(&routes[0], &"/a/b?c=d".parse().unwrap()).map_err(|failure| failure.text).unwrap();
+        let shown = Some(&http::header::AUTHORIZATION);
+        let told = describe(&routes[0], shown, &Method::GET, &"/a/b?c=d".parse().unwrap())
+            .map_err(|failure| failure.text)
+            .unwrap();
         for line in [
             "upstream  {token.instance_url}/v1/b?c=d\n",
             "only to   *.my.example\n",
+            "subject   the caller's authorization, exchanged for an access token of its own\n",
             "Host      <the upstream's>\n",
             "sets      x-zone: z-<claim zone>\n",
         ] {

@@ -1,7 +1,7 @@
 //! `sidepass import …`: existing credentials as a proxy.yaml on standard output; what could not be carried over on
 //! standard error.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use clap::{Args, Subcommand};
 
@@ -65,8 +65,9 @@ pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Fa
     for warning in &imported.warnings {
         eprintln!("warning: {warning}");
     }
-    print!("{}", imported.yaml);
-    Ok(())
+    // `| head` is no reason to panic.
+    let written = std::io::stdout().write_all(imported.yaml.as_bytes());
+    written.map_err(|error| Failure::new(format!("cannot write to standard output: {}", error.kind())))
 }
 
 /// The text of an export: one byte more than is allowed is enough to refuse it.

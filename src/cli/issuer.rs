@@ -11,10 +11,13 @@ use crate::token::error::FetchError;
 /// How long a command waits for all issuers together.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A profile, and what came of asking its issuer.
+pub(super) type Asked<'a> = (&'a ProfileConfig, Result<Metadata, FetchError>);
+
 /// Asks the issuers of these profiles, all at once; a profile that has none is left out.
 pub(super) fn ask<'a>(
     profiles: impl IntoIterator<Item = &'a ProfileConfig>,
-) -> Result<Vec<(&'a ProfileConfig, Result<Metadata, FetchError>)>, Failure> {
+) -> Result<Vec<Asked<'a>>, Failure> {
     let with_issuer: Vec<_> = profiles.into_iter().filter(|profile| profile.issuer().is_some()).collect();
     if with_issuer.is_empty() {
         return Ok(Vec::new());

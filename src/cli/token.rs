@@ -78,6 +78,9 @@ fn describe(profile: &ProfileConfig, token: &AccessToken, clock: &Clock) -> Stri
         whole(token.lifetime),
         token.lifetime_from.as_str(),
     );
+    if let Some(key) = &token.key {
+        text.push_str(&format!("bound to     {} (DPoP, the key's thumbprint)\n", key.thumbprint()));
+    }
     if let Some(claims) = claims {
         text.push_str("claims (not verified)\n");
         for (name, value) in claims {

@@ -23,6 +23,13 @@ pub enum Place {
     WholeFile(Arc<Path>),
     /// An environment variable of ours, `SIDEPASS_PROXY__LISTEN`.
     Environment(String),
+    /// What a shorthand filled in.
+    Filled {
+        /// Who did: `preset entra`.
+        by: String,
+        /// Where the user asked for it.
+        at: Box<Place>,
+    },
     /// A built-in default.
     Default,
 }
@@ -32,7 +39,16 @@ impl Place {
     pub(crate) fn directory(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } | Self::WholeFile(path) => path.parent(),
+            Self::Filled { at, .. } => at.directory(),
             Self::Environment(_) | Self::Default => None,
+        }
+    }
+
+    /// Where a person wrote what led to this.
+    fn written(&self) -> &Self {
+        match self {
+            Self::Filled { at, .. } => at.written(),
+            other => other,
         }
     }
 
@@ -40,6 +56,7 @@ impl Place {
         match self {
             Self::File { line, column, .. } => (*line, *column),
             Self::WholeFile(_) => (0, 0),
+            Self::Filled { at, .. } => at.order(),
             Self::Environment(_) | Self::Default => (usize::MAX, 0),
         }
     }
@@ -50,6 +67,7 @@ impl fmt::Display for Place {
         match self {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::WholeFile(path) => write!(f, "{}", path.display()),
+            Self::Filled { by, at } => write!(f, "{at} ({by})"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Default => f.write_str("built-in default"),
         }
@@ -100,9 +118,9 @@ impl ConfigErrors {
 
 /// Sorts by file, then from top to bottom; one that stands twice (an alias) is kept once.
 pub(crate) fn sort(diagnostics: &mut Vec<Diagnostic>, files: &[Arc<Path>]) {
-    let rank = |place: &Place| match place {
+    let rank = |place: &Place| match place.written() {
         Place::File { path, .. } | Place::WholeFile(path) => files.iter().position(|file| file == path),
-        Place::Environment(_) | Place::Default => Some(files.len()),
+        Place::Environment(_) | Place::Filled { .. } | Place::Default => Some(files.len()),
     };
     diagnostics.sort_by_key(|d| (rank(&d.place), d.place.order()));
     diagnostics.dedup();

@@ -14,8 +14,8 @@ use super::reader::{At, Broken, Context, Fields, Keys, Read};
 use super::route::{PathMatch, RouteConfig};
 use super::source::explain;
 use super::{
-    AdminConfig, Config, ListenAddress, Name, ProxyConfig, SecretSource, layers, profile_file, route_file,
-    server_file, yaml,
+    AdminConfig, Config, ListenAddress, Name, ProxyConfig, SecretSource, first_profiles, layers,
+    profile_file, route_file, server_file, yaml,
 };
 
 const KEYS: Keys = Keys {
@@ -160,11 +160,19 @@ pub(crate) fn config(cx: &Context<'_>, root: &Node) -> Read<Config> {
     let fields = At::root(cx, root).fields(&KEYS)?;
     let profiles = Names::of(&fields, "profiles");
     let parameters = Names::of(&fields, "secure_parameters");
-    let profiles_around = profile_file::Around { listeners: &listeners };
-    let profile_configs =
-        named(&fields, "profiles", |at, name| profile_file::profile(at, name, &profiles_around));
     let secure_parameters =
         named(&fields, "secure_parameters", |at, name| Ok((name, form::source(at, Kind::Secret)?)));
+    let sources = secure_parameters.iter().flatten().flatten().cloned().collect();
+    let profiles_around = profile_file::Around {
+        listeners: &listeners,
+        profiles: &profiles,
+        parameters: (&parameters, &sources),
+    };
+    let mut profile_configs =
+        named(&fields, "profiles", |at, name| profile_file::profile(at, name, &profiles_around));
+    if let Ok(profiles) = &mut profile_configs {
+        first_profiles::fill_in(&fields, profiles);
+    }
     let sound: Vec<_> = profile_configs.iter().flatten().filter_map(|read| read.as_ref().ok()).collect();
     let around = route_file::Around {
         profiles: &profiles,

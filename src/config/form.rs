@@ -21,8 +21,9 @@ pub(crate) enum Kind {
 const KUBERNETES: &str =
     "let Kubernetes set a variable of the container from the Secret, and name that variable: { env: NAME }";
 
+/// The forms, and what may stand beside `file`: where in a JSON file the text stands, and what is put behind a URL.
 const FORMS: Keys = Keys {
-    known: &["env", "file", "systemd_credential"],
+    known: &["env", "file", "systemd_credential", "pointer", "append"],
     aliases: &[
         ("environment", "env"),
         ("envvar", "env"),
@@ -112,11 +113,41 @@ fn form(at: &At<'_>) -> Read<SecretSource> {
         return Err(at.error_hint("a text is needed, but a map stands here", hint));
     }
     let fields = at.fields(&FORMS)?;
-    let forms: Vec<&At<'_>> = FORMS.known.iter().filter_map(|key| fields.get(key)).collect();
+    let forms: Vec<&At<'_>> = FORMS.known[..3].iter().filter_map(|key| fields.get(key)).collect();
+    let (pointer, append) = (fields.get("pointer"), fields.get("append"));
+    let known = forms.len() + usize::from(pointer.is_some()) + usize::from(append.is_some());
     match forms.as_slice() {
-        [one] if map.entries.len() == 1 => read_form(one),
-        [_] | [] => Err(super::reader::Broken),
+        _ if known < map.entries.len() => Err(super::reader::Broken),
+        [one] => append_to(append, point_into(pointer, read_form(one)?)?),
+        [] => {
+            Err(at
+                .error_hint("`pointer` and `append` need a file", "write { file: key.json, pointer: /name }"))
+        }
         [..] => Err(at.error("only one of `env`, `file` and `systemd_credential` may stand here")),
+    }
+}
+
+/// `pointer`: the text is a member of a JSON file.
+fn point_into(pointer: Option<&At<'_>>, source: SecretSource) -> Read<SecretSource> {
+    let Some(at) = pointer else { return Ok(source) };
+    let pointer = at.text()?;
+    match source {
+        SecretSource::File(file) if pointer.starts_with('/') => Ok(SecretSource::Member { file, pointer }),
+        SecretSource::File(_) => Err(at.error_hint(
+            "this is no JSON pointer (RFC 6901)",
+            "write the names on the way, each behind a slash: /uaa/clientid",
+        )),
+        _ => Err(at.key_error("`pointer` needs a file", None)),
+    }
+}
+
+/// `append`: what was read is a URL without its path.
+fn append_to(append: Option<&At<'_>>, source: SecretSource) -> Read<SecretSource> {
+    let Some(at) = append else { return Ok(source) };
+    let path = at.text()?;
+    match path.starts_with('/') {
+        true => Ok(SecretSource::Url { base: Box::new(source), path }),
+        false => Err(at.error_hint("this is no path of a URL", "write it with its slash: /oauth/token")),
     }
 }
 

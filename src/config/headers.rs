@@ -5,11 +5,11 @@ use http::HeaderName;
 use super::SecretSource;
 use super::form::{self, Kind, placeholder};
 use super::names::Names;
-use super::node::{Flow, Value};
+use super::node::{Flow, Map, Value};
 use super::profile::AuthorizationScheme;
 use super::reader::{At, Broken, Read};
 use super::route::HeaderConfig;
-use super::template::{Part, Template};
+use super::template::{Carrier, Part, Template};
 use crate::secret::Secret;
 
 /// Names that belong to the connection or to the framing of a message; RFC 9110 section 7.6.1, RFC 9112 section 6.
@@ -53,6 +53,10 @@ pub(crate) fn name(at: &At<'_>) -> Read<HeaderName> {
 /// Whether a header's or parameter's name says that its value is a secret.
 pub(crate) fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
+    // `X-Snowflake-Authorization-Token-Type` tells what a secret is, and is none.
+    if name.ends_with("type") {
+        return false;
+    }
     name == "cookie"
         || [
             "authorization",
@@ -69,6 +73,14 @@ pub(crate) fn looks_secret(name: &str) -> bool {
         .iter()
         .any(|word| name.contains(word))
         || ["-key", "_key", "-auth"].iter().any(|end| name.ends_with(end))
+}
+
+/// The same of a member of a body, which goes by many names: `authorizationAudience` holds none, `clientSecret` does.
+fn ends_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["token", "secret", "password", "passwd", "pwd", "apikey", "api-key", "api_key", "assertion"]
+        .iter()
+        .any(|word| name.ends_with(word))
 }
 
 /// Reads the headers of a route, and adds `Authorization: Bearer {token}` where it is the profile's way (or with its own
@@ -99,7 +111,7 @@ pub(crate) fn headers(
             cleared = Some(entry);
             continue;
         }
-        match template(entry, &name, parameters) {
+        match template(entry, Carrier::Header, parameters) {
             Ok(value) => headers.push(HeaderConfig { name, value }),
             Err(Broken) => sound = Err(Broken),
         }
@@ -158,18 +170,23 @@ fn settle_token(
     Ok(())
 }
 
-fn template(at: &At<'_>, name: &HeaderName, parameters: &Names) -> Read<Template> {
+/// Whether a map is a placeholder whose quotes are missing: `{token}`.
+pub(crate) fn is_placeholder(map: &Map, parameters: &Names) -> bool {
+    let (Flow::Braces, [only]) = (map.flow, map.entries.as_slice()) else { return false };
+    let of_token = ["token.", "claim."].iter().any(|start| only.key.starts_with(start));
+    let is_name = of_token || only.key == "token" || parameters.iter().any(|name| name == only.key);
+    only.value.is_null() && is_name
+}
+
+/// A text with placeholders, or a secret form; the key says whether a literal seems to be a secret.
+pub(crate) fn template(at: &At<'_>, carrier: Carrier, parameters: &Names) -> Read<Template> {
     if let Value::Map(map) = &at.node.value {
-        if let (Flow::Braces, [only]) = (map.flow, map.entries.as_slice()) {
-            let of_token = ["token.", "claim."].iter().any(|start| only.key.starts_with(start));
-            let is_name = of_token || only.key == "token" || parameters.iter().any(|name| name == only.key);
-            if only.value.is_null() && is_name {
-                let written = &only.key;
-                return Err(at.error_hint(
-                    format!("`{{{written}}}` without quotes is a YAML map"),
-                    format!("write \"{{{written}}}\""),
-                ));
-            }
+        if let (true, [only]) = (is_placeholder(map, parameters), map.entries.as_slice()) {
+            let written = &only.key;
+            return Err(at.error_hint(
+                format!("`{{{written}}}` without quotes is a YAML map"),
+                format!("write \"{{{written}}}\""),
+            ));
         }
         return Ok(Template(vec![Part::Secret(form::source(at, Kind::Secret)?)]));
     }
@@ -177,11 +194,11 @@ fn template(at: &At<'_>, name: &HeaderName, parameters: &Names) -> Read<Template
     if scalar.whole_variable().is_some() {
         return Ok(Template(vec![Part::Secret(form::source(at, Kind::Secret)?)]));
     }
-    let template = Template::parse(scalar, parameters).map_err(|error| match error.hint {
+    let template = Template::parse_for(carrier, scalar, parameters).map_err(|error| match error.hint {
         Some(hint) => at.error_hint(error.message, hint),
         None => at.error(error.message),
     })?;
-    if template.0.is_empty() {
+    if template.0.is_empty() && carrier == Carrier::Header {
         return Err(at.error("a header's value must not be empty"));
     }
     if let Some(found) = scalar.written_text().as_deref().and_then(placeholder) {
@@ -192,7 +209,11 @@ fn template(at: &At<'_>, name: &HeaderName, parameters: &Names) -> Read<Template
             "put your own value in its place",
         );
     }
-    if template.is_literal() && looks_secret(name.as_str()) {
+    let secret = match carrier {
+        Carrier::Header => looks_secret(at.key),
+        Carrier::Body => ends_secret(at.key),
+    };
+    if !template.0.is_empty() && template.is_literal() && secret {
         at.warn(
             "a secret seems to stand in the file itself",
             "name it under secure_parameters and write {name}, or use { env: NAME } or { file: path }",

@@ -5,12 +5,16 @@
 pub mod answer;
 pub mod assertion;
 pub mod client;
+pub mod describe;
 pub mod grant;
 pub mod login;
 pub mod request;
+pub mod written;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use http::HeaderName;
 
 pub use self::answer::{AnswerRules, LifetimeUnit, MemberPath, Success};
 pub use self::assertion::{Algorithm, AssertionConfig, JwtOptions, Thumbprint};
@@ -21,10 +25,11 @@ pub use self::grant::{
     ActorToken, AuthorizationCode, Grant, RefreshToken, SamlAssertion, SubjectToken, TargetSystem,
     TokenExchange, UserId,
 };
-pub use self::login::{FirstProfile, HttpLogin, LoginBody, LoginTemplate};
+pub use self::login::{FirstProfile, HttpLogin, LoginBody, LoginTemplate, LoginValue};
 pub use self::request::{
     ContentType, CustomParameter, GrantTypePlace, ParameterPlace, RequestConfig, RequestMethod, Scope,
 };
+pub use self::written::Written;
 use super::{Name, SecretSource};
 
 /// A named credential: how to get it, and how to keep it.
@@ -48,6 +53,8 @@ pub struct ProfileConfig {
     pub stale_if_error: Duration,
     /// How long a request may wait for a token when none is usable.
     pub token_wait: Duration,
+    /// Where its settings were written.
+    pub written: Written,
 }
 
 /// How a credential is got: the `type` of a profile.
@@ -164,6 +171,39 @@ impl ProfileConfig {
         }
     }
 
+    /// Its key pair, whatever it is for: in TLS, to sign, or both.
+    pub fn key_pair(&self) -> Option<&KeyPairConfig> {
+        let signs = match &self.kind {
+            ProfileKind::OAuth2(oauth2) => match (&oauth2.client.authentication, &oauth2.grant) {
+                (ClientAuthentication::KeyJwt { key, .. }, _) => Some(key),
+                (_, Grant::JwtBearer(assertion)) => Some(&assertion.key),
+                (_, Grant::SamlBearer(saml)) => Some(&saml.key),
+                _ => None,
+            },
+            ProfileKind::SelfSignedJwt(assertion) => Some(&assertion.key),
+            _ => None,
+        };
+        signs.or(self.transport.key_pair.as_ref())
+    }
+
+    /// What its key pair signs with, for each JWT that it signs; nothing means what fits the key.
+    pub fn signs_with(&self) -> Vec<Option<Algorithm>> {
+        let mut algorithms = Vec::new();
+        match &self.kind {
+            ProfileKind::OAuth2(oauth2) => {
+                if let ClientAuthentication::KeyJwt { jwt, .. } = &oauth2.client.authentication {
+                    algorithms.push(jwt.algorithm);
+                }
+                if let Grant::JwtBearer(assertion) = &oauth2.grant {
+                    algorithms.push(assertion.jwt.algorithm);
+                }
+            }
+            ProfileKind::SelfSignedJwt(assertion) => algorithms.push(assertion.jwt.algorithm),
+            _ => {}
+        }
+        algorithms
+    }
+
     /// The URL of its service, if it has one of its own: the token endpoint, the issuer, or where the login goes.
     pub fn service(&self) -> Option<&SecretSource> {
         match &self.kind {
@@ -191,6 +231,17 @@ impl ProfileConfig {
             pair.sources(&mut sources);
         }
         sources
+    }
+
+    /// The header in which callers show whom they speak for; nothing where there is one token for all.
+    pub fn subject_header(&self) -> Option<&HeaderName> {
+        match &self.oauth2()?.grant {
+            Grant::TokenExchange(exchange) => match &exchange.subject {
+                SubjectToken::Header(name) => Some(name),
+                SubjectToken::Source(_) => None,
+            },
+            _ => None,
+        }
     }
 
     /// The file in which something is kept beyond the life of the process.

@@ -2,22 +2,27 @@
 
 mod answer;
 mod assertion;
+mod binding;
 mod client;
 mod exchange;
 mod grant;
 mod keys;
 mod login;
+mod preset;
 mod request;
 mod saml;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use self::client::Unless;
+pub(crate) use self::client::certified_pair;
 use self::keys::{KEYS, Type};
 use super::form::{self, Kind};
+use super::names::Names;
 use super::profile::{
-    AnswerRules, ClientAuthentication, Grant, KeyPairConfig, OAuth2, ProfileConfig, ProfileKind,
-    TokenEndpoint, Transport,
+    AnswerRules, ClientAuthentication, ClientConfig, DpopConfig, Grant, KeyPairConfig, OAuth2, ProfileConfig,
+    ProfileKind, TokenEndpoint, Transport, Written,
 };
 use super::reader::{At, Fields, Read};
 use super::url::Scheme;
@@ -27,10 +32,20 @@ use super::{HttpUrl, ListenAddress, Name, SecretSource};
 pub(crate) struct Around<'a> {
     /// Our own listeners.
     pub(crate) listeners: &'a [ListenAddress],
+    /// All profiles, for one that signs in with another's token.
+    pub(crate) profiles: &'a Names,
+    /// The secure parameters, for a login's placeholders: all their names, and the sources of those that are sound.
+    pub(crate) parameters: (&'a Names, &'a BTreeMap<Name, SecretSource>),
 }
 
 /// Reads one profile.
 pub(crate) fn profile(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<ProfileConfig> {
+    // Before the preset, which then knows what the binding has brought.
+    let bound = binding::expand(at);
+    let at = &At { node: bound.as_ref().unwrap_or(at.node), ..at.clone() };
+    let expanded = preset::expand(at)?;
+    let filled = expanded.as_ref().map(|(_, node)| node);
+    let at = &At { node: filled.unwrap_or(at.node), ..at.clone() };
     let fields = at.fields(&KEYS)?;
     let kind = Type::read(&fields);
     let foreign = kind.map(|kind| kind.check(&fields));
@@ -54,6 +69,7 @@ pub(crate) fn profile(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<Prof
         default_lifetime: default_lifetime?,
         stale_if_error: stale_if_error?,
         token_wait: token_wait?,
+        written: Written::of(at.node, expanded.as_ref().map(|(preset, _)| *preset)),
     })
 }
 
@@ -76,7 +92,7 @@ fn parts(fields: &Fields<'_>, kind: Type, around: &Around<'_>) -> Read<(ProfileK
         Type::HttpLogin => {
             let url = fields.required("token_service_url", |at| service_url(at, cleartext, around));
             let key_pair = fields.optional("key_pair", client::certified_pair);
-            (ProfileKind::HttpLogin(Box::new(login::login(fields, url)?)), key_pair)
+            (ProfileKind::HttpLogin(Box::new(login::login(fields, url, around)?)), key_pair)
         }
         kind => {
             let oauth2 = oauth2(fields, kind, cleartext, around)?;
@@ -105,7 +121,7 @@ fn user_credentials(fields: &Fields<'_>) -> Read<ProfileKind> {
 fn oauth2(fields: &Fields<'_>, kind: Type, cleartext: bool, around: &Around<'_>) -> Read<OAuth2> {
     let endpoint = endpoint(fields, cleartext, around);
     let unless = match kind {
-        Type::JwtBearer => Unless::Nothing,
+        Type::JwtBearer | Type::SamlBearer => Unless::Nothing,
         _ => Unless::Secret,
     };
     let client = client::client(fields, unless);
@@ -113,11 +129,37 @@ fn oauth2(fields: &Fields<'_>, kind: Type, cleartext: bool, around: &Around<'_>)
     let request = request::request(fields);
     let dpop = fields.or("dpop", None, client::dpop);
     let mut request = request?;
+    let (client, grant) = (client?, grant?);
+    if let (Grant::JwtBearer(assertion), None) = (&grant, &client.id)
+        && assertion.issuer.is_none()
+    {
+        return Err(fields.at.key_error(
+            "nobody issues the assertion: `assertion.issuer` and `client_id` are missing",
+            Some("RFC 7523 §3 wants an issuer; without a word it is the client_id".to_owned()),
+        ));
+    }
     if kind == Type::SamlBearer {
         // It stands in the assertion.
         request.audience = None;
     }
-    Ok(OAuth2 { endpoint: endpoint?, client: client?, grant: grant?, request, dpop: dpop? })
+    let dpop = dpop?;
+    lasting_key(fields, &client, &grant, dpop.as_ref());
+    Ok(OAuth2 { endpoint: endpoint?, client, grant, request, dpop })
+}
+
+/// The refresh token of a public client is bound to the key as well (RFC 9449 §5), and outlives the process.
+fn lasting_key(fields: &Fields<'_>, client: &ClientConfig, grant: &Grant, dpop: Option<&DpopConfig>) {
+    let lasts = matches!(grant, Grant::RefreshToken(_) | Grant::AuthorizationCode(_));
+    let public = matches!(client.authentication, ClientAuthentication::None);
+    if let (Some(at), Some(DpopConfig { private_key: None, .. })) = (fields.get("dpop"), dpop)
+        && lasts
+        && public
+    {
+        at.warn(
+            "the refresh token of a client that proves nothing is bound to this key, which ends with the process",
+            "name a key that stays: dpop: { private_key: { file: key.pem } }",
+        );
+    }
 }
 
 /// `token_service_url`, or the `issuer` whose metadata name it.

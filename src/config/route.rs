@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use super::profile::KeyPairConfig;
 pub use super::route_csrf::{CsrfConfig, X_CSRF_TOKEN};
 use super::{Name, RouteUpstream, Template};
 
@@ -32,6 +33,8 @@ pub struct RouteConfig {
     pub replay_buffer: usize,
     /// PEM file of the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// Our certificate, for an upstream that asks for one.
+    pub client_certificate: Option<KeyPairConfig>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// Which protocol is spoken to the upstream.

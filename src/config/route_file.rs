@@ -6,8 +6,9 @@ use super::names::{self, Names};
 use super::profile::AuthorizationScheme;
 use super::reader::{At, Broken, Fields, Keys, Read};
 use super::route::{HostHeader, HostPort, Http2, On401, PathMatch, PathRules, RouteConfig, RouteMatch};
+use super::route_certificate::OfProfile;
 use super::{HttpUrl, ListenAddress, Name, ProfileConfig};
-use super::{route_csrf, route_match, route_transport, route_upstream};
+use super::{route_certificate, route_csrf, route_match, route_transport, route_upstream};
 
 const KEYS: Keys = Keys {
     known: &[
@@ -21,6 +22,7 @@ const KEYS: Keys = Keys {
         "on_401",
         "replay_buffer",
         "ca_file",
+        "client_certificate",
         "timeouts",
         "http2",
         "host",
@@ -63,6 +65,10 @@ const KEYS: Keys = Keys {
         ("insecure", "allow_cleartext"),
         ("timeout", "timeouts"),
         ("ca", "ca_file"),
+        ("key_pair", "client_certificate"),
+        ("mtls", "client_certificate"),
+        ("tls_certificate", "client_certificate"),
+        ("proxy_ssl_certificate", "client_certificate"),
         ("host_rewrite", "host"),
         ("host_rewrite_literal", "host"),
         ("upstream_vhost", "host"),
@@ -175,6 +181,14 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
     });
     let replay_buffer = fields.or("replay_buffer", 64 << 10, |at| at.size(0, 64 << 20));
     let ca_file = fields.optional("ca_file", form::ca_file);
+    let certificate = fields.or("client_certificate", None, |at| {
+        let of_profile = match (credential, fields.get("profile")) {
+            (Some(profile), _) => OfProfile::Sound(profile),
+            (None, Some(_)) => OfProfile::Broken,
+            (None, None) => OfProfile::None,
+        };
+        route_certificate::client_certificate(at, of_profile, scheme)
+    });
     let timeouts = route_transport::timeouts(&fields);
     let upstream = led.map(|(upstream, _)| upstream);
     let csrf = route_csrf::csrf(&fields, &upstream, &headers);
@@ -190,6 +204,7 @@ pub(crate) fn route(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<RouteC
         on_401: on_401?,
         replay_buffer: replay_buffer?,
         ca_file: ca_file?,
+        client_certificate: certificate?,
         timeouts: timeouts?,
         http2: http2?,
         host: host?,

@@ -30,9 +30,13 @@ pub(crate) fn scope(at: &At<'_>, content_type: Read<ContentType>, separator: &st
     Ok(Some(scope))
 }
 
-/// `{ env: X }` and its kin: one key, which no known scope object has alone.
-fn is_form(map: &Map) -> bool {
-    matches!(map.entries.as_slice(), [only] if matches!(only.key.as_str(), "env" | "file" | "systemd_credential"))
+/// `{ env: X }` and its kin, which no known scope object looks like.
+pub(crate) fn is_form(map: &Map) -> bool {
+    match map.entries.as_slice() {
+        [only] => matches!(only.key.as_str(), "env" | "file" | "systemd_credential"),
+        [file, more] => file.key == "file" && more.key == "pointer",
+        _ => false,
+    }
 }
 
 fn list(at: &At<'_>, separator: &str) -> Read<String> {
@@ -151,7 +155,7 @@ fn value(at: &At<'_>) -> Read<Json> {
 }
 
 /// A plain scalar that JSON spells the same is that literal; everything else is a string, as written.
-fn json_scalar(scalar: &Scalar) -> Json {
+pub(crate) fn json_scalar(scalar: &Scalar) -> Json {
     let text = scalar.text();
     let plain = scalar.style == Style::Plain && scalar.written_text().is_some();
     if plain {

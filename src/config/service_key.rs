@@ -164,11 +164,7 @@ impl TokenUrl {
 
     /// The URL, made of what stands behind the pointer. Hosts without a scheme, as some brokers hand them out, are https.
     pub fn complete(&self, base: &str) -> String {
-        let scheme = if base.contains("://") { "" } else { "https://" };
-        if self.suffix.is_empty() || base.trim_end_matches('/').ends_with(self.suffix) {
-            return format!("{scheme}{base}");
-        }
-        format!("{scheme}{}{}", base.trim_end_matches('/'), self.suffix)
+        super::source::complete(base, self.suffix)
     }
 }
 

@@ -37,6 +37,13 @@ pub enum SecretSource {
         /// Where in it the text stands (RFC 6901).
         pointer: String,
     },
+    /// A URL of one of these, with a path put behind it: keys and bindings name the host of a token service only.
+    Url {
+        /// Where the URL comes from.
+        base: Box<SecretSource>,
+        /// What is put behind it, unless it ends so.
+        path: String,
+    },
 }
 
 /// Why a source could not be read; names the file, never what stands in it.
@@ -61,6 +68,7 @@ impl SecretSource {
             Self::File(path) => read_file(path),
             Self::Member { file, pointer } => member(&read_file(file)?, pointer)
                 .ok_or_else(|| SourceError(format!("{} holds no text at {pointer}", file.display()))),
+            Self::Url { base, path } => Ok(Secret::new(complete(base.read()?.expose(), path))),
         }
     }
 
@@ -68,6 +76,7 @@ impl SecretSource {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) | Self::Member { file: path, .. } => Some(path),
+            Self::Url { base, .. } => base.file(),
             Self::Literal(_) | Self::Env { .. } => None,
         }
     }
@@ -85,7 +94,18 @@ impl fmt::Display for SecretSource {
             Self::Env { name, .. } => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Member { file, pointer } => write!(f, "{} ({pointer})", file.display()),
+            Self::Url { base, .. } => base.fmt(f),
         }
+    }
+}
+
+/// A URL with a path behind it, unless it ends so. Hosts without a scheme, as some brokers hand them out, are https.
+pub(crate) fn complete(base: &str, path: &str) -> String {
+    let scheme = if base.contains("://") { "" } else { "https://" };
+    let bare = base.trim_end_matches('/');
+    match path.is_empty() || bare.ends_with(path) {
+        true => format!("{scheme}{base}"),
+        false => format!("{scheme}{bare}{path}"),
     }
 }
 

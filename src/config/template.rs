@@ -59,15 +59,33 @@ pub(crate) struct TemplateError {
     pub(crate) hint: Option<String>,
 }
 
+/// What carries the text of a template.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A header, which holds visible ASCII and spaces.
+    Header,
+    /// A body or a query, which hold any text.
+    Body,
+}
+
 impl Template {
+    /// Reads a template of a header; see [`Template::parse_for`].
+    pub(crate) fn parse(scalar: &Scalar, parameters: &Names) -> Result<Self, TemplateError> {
+        Self::parse_for(Carrier::Header, scalar, parameters)
+    }
+
     /// Reads a template; `parameters` are the names of the secure parameters. What a variable brought is a part of its
     /// own ([`Part::Secret`]): its braces are text.
-    pub(crate) fn parse(scalar: &Scalar, parameters: &Names) -> Result<Self, TemplateError> {
+    pub(crate) fn parse_for(
+        carrier: Carrier,
+        scalar: &Scalar,
+        parameters: &Names,
+    ) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         for Piece { text, origin } in &scalar.pieces {
             match origin {
-                Origin::Written => written(text, parameters, &mut parts)?,
-                Origin::Escaped | Origin::Default => literal(text, &mut parts)?,
+                Origin::Written => written(text, carrier, parameters, &mut parts)?,
+                Origin::Escaped | Origin::Default => literal(text, carrier, &mut parts)?,
                 Origin::Variable(_) if text.is_empty() => {}
                 Origin::Variable(name) => parts.push(Part::Secret(SecretSource::Env {
                     name: name.clone(),
@@ -84,8 +102,8 @@ impl Template {
     }
 }
 
-fn literal(text: &str, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
-    if text.chars().any(|c| !(c == ' ' || c.is_ascii_graphic())) {
+fn literal(text: &str, carrier: Carrier, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
+    if carrier == Carrier::Header && text.chars().any(|c| !(c == ' ' || c.is_ascii_graphic())) {
         return Err(TemplateError {
             message: "a header cannot hold a line break, a control character, or one that is not ASCII"
                 .into(),
@@ -100,13 +118,18 @@ fn literal(text: &str, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
     Ok(())
 }
 
-fn written(text: &str, parameters: &Names, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
+fn written(
+    text: &str,
+    carrier: Carrier,
+    parameters: &Names,
+    parts: &mut Vec<Part>,
+) -> Result<(), TemplateError> {
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
-        literal(&rest[..at], parts)?;
+        literal(&rest[..at], carrier, parts)?;
         let from = &rest[at..];
         if from.starts_with("{{") || from.starts_with("}}") {
-            literal(&from[..1], parts)?;
+            literal(&from[..1], carrier, parts)?;
             rest = &from[2..];
             continue;
         }
@@ -116,7 +139,7 @@ fn written(text: &str, parameters: &Names, parts: &mut Vec<Part>) -> Result<(), 
         parts.push(placeholder(&inside[..end], parameters)?);
         rest = &inside[end + 1..];
     }
-    literal(rest, parts)
+    literal(rest, carrier, parts)
 }
 
 fn placeholder(name: &str, parameters: &Names) -> Result<Part, TemplateError> {

@@ -16,7 +16,8 @@ use super::node::{Entry, Extent, Flow, Map, Node, Scalar, Style, Value};
 /// Bytes of a file.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
-const MAX_NODES: usize = 50_000;
+/// Nodes of a tree, keys among them, with every alias counted.
+pub(crate) const MAX_NODES: usize = 50_000;
 /// Bytes of all texts together, with every alias counted: more than a file has, less than a bomb wants.
 const MAX_TEXT: usize = 4 * MAX_BYTES;
 

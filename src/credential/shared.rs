@@ -35,11 +35,6 @@ impl<D> Shared<D> {
         self.injection.load().as_ref().filter(|prepared| prepared.is_usable(now)).cloned()
     }
 
-    /// The snapshot, whatever it is worth.
-    pub(super) fn newest(&self) -> Option<Arc<Prepared<D>>> {
-        self.injection.load().clone()
-    }
-
     fn usable(&self, now: Moment) -> bool {
         self.injection.load().as_deref().is_some_and(|prepared| prepared.is_usable(now))
     }

@@ -21,6 +21,7 @@ enum Code {
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 /// Whether a caller speaks gRPC: it does so over HTTP/2 only, which spares everybody else the look.
@@ -57,6 +58,7 @@ impl ProxyError {
             return Code::Unavailable;
         }
         match self.status() {
+            StatusCode::UNAUTHORIZED => Code::Unauthenticated,
             StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => Code::PermissionDenied,
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,

@@ -6,6 +6,8 @@
 mod entities;
 mod oauth2;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::draft::{Draft, Section};
@@ -148,12 +150,12 @@ fn entity<'v>(
 /// CPI lists OAuth2 credentials a second time among `UserCredentials`, and exports may overlap.
 fn distinct<'v>(draft: &mut Draft<'_>, entities: Vec<Entity<'v>>) -> Vec<Entity<'v>> {
     let mut kept: Vec<Entity<'v>> = Vec::new();
-    let oauth2: std::collections::BTreeSet<String> = entities
+    let oauth2: BTreeSet<String> = entities
         .iter()
         .filter(|entity| entity.kind == Kind::OAuth2)
         .map(|entity| entity.name.clone())
         .collect();
-    let mut seen: std::collections::BTreeSet<(Kind, String)> = std::collections::BTreeSet::new();
+    let mut seen: BTreeSet<(Kind, String)> = BTreeSet::new();
     for entity in entities {
         if entity.kind == Kind::User && oauth2.contains(&entity.name) {
             draft.note(format!(
@@ -162,13 +164,11 @@ fn distinct<'v>(draft: &mut Draft<'_>, entities: Vec<Entity<'v>>) -> Vec<Entity<
             ));
             continue;
         }
-        let first = !seen.insert((entity.kind, entity.name.clone()));
-        let same =
-            first && kept.iter().any(|other| other.kind == entity.kind && other.members == entity.members);
-        if same {
-            draft.note(format!("`{}` stood in the export twice, the same each time.", entity.name));
-        } else {
+        let whole = Value::Object(entity.members.clone()).to_string();
+        if seen.insert((entity.kind, whole)) {
             kept.push(entity);
+        } else {
+            draft.note(format!("`{}` stood in the export twice, the same each time.", entity.name));
         }
     }
     kept

@@ -42,7 +42,7 @@ impl Custom {
         if !fits(item, place, key) {
             return;
         }
-        if looks_secret(key) {
+        if is_secret(key) {
             item.note(format!("The value of `{key}` looks like a secret: it goes into the variable."));
             self.secret(draft, item, name, place, key);
             return;
@@ -74,6 +74,10 @@ impl Custom {
     }
 
     fn push(&mut self, item: &mut Item, place: Place, key: &str, value: Yaml) {
+        // One too many is enough to say so.
+        if self.rows.len() > parameters::MAX_ROWS {
+            return;
+        }
         let same = |(p, k, v): &(Place, String, Yaml)| *p == place && k == key && *v == value;
         if self.rows.iter().any(same) {
             item.note(format!("The custom parameter `{key}` stood twice with the same value."));
@@ -85,11 +89,7 @@ impl Custom {
     /// Adds `custom_parameters`, if there are any.
     pub(super) fn put(self, item: &mut Item) {
         if self.rows.len() > parameters::MAX_ROWS {
-            let count = self.rows.len();
-            item.error(format!(
-                "{count} custom parameters: no more than {} are allowed",
-                parameters::MAX_ROWS
-            ));
+            item.error(format!("more than {} custom parameters are not allowed", parameters::MAX_ROWS));
         }
         let mut groups = Vec::new();
         for place in [Place::Body, Place::Header, Place::Url] {
@@ -114,6 +114,12 @@ impl Custom {
             item.put("custom_parameters", Yaml::Map(groups));
         }
     }
+}
+
+/// Whether a name says that its value is a secret. Rather one too many: a value that is none is soon filled in.
+pub(super) fn is_secret(key: &str) -> bool {
+    let words = ["key", "code", "sig", "signature", "pin", "pass"];
+    looks_secret(key) || words.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 
 /// Whether the configuration takes the key there; what the profile sends itself is left out with a warning.

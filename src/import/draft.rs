@@ -7,6 +7,7 @@ use super::yaml::{self, Entry, Yaml};
 use super::{ImportError, Imported, Kind, Origin};
 use crate::config::placeholder;
 use crate::config::source::clean;
+use crate::config::{MAX_BYTES, MAX_NODES, Name};
 
 /// A section of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,18 +139,21 @@ impl<'a> Draft<'a> {
     }
 
     /// What makes the import fail.
-    pub(super) fn error(&mut self, text: impl Into<String>) {
-        self.errors.push(text.into());
+    pub(super) fn error(&mut self, text: impl std::fmt::Display) {
+        self.errors.push(format!("{}: {text}", self.origin));
     }
 
     /// Takes a name in a section; says so if it had to be another than the source's.
     pub(super) fn name(&mut self, section: Section, wanted: &str, item: &mut Item) -> String {
         let name = self.names[section as usize].name(wanted);
         if name != wanted {
-            item.warn(format!(
-                "`{}` is called `{name}` here: a name has only letters, digits, `_` and `-`, and stands once",
-                super::short(wanted)
-            ));
+            let why = if Name::new(wanted).is_some() {
+                "that name is taken, or reserved"
+            } else {
+                "a name has only letters, digits, `_` and `-`, at most 150"
+            };
+            item.head.push(format!("warning: `{}` is called `{name}` here: {why}", super::short(wanted)));
+            item.warnings.push(format!("is called `{name}` here: {why}"));
         }
         name
     }
@@ -240,7 +244,7 @@ impl<'a> Draft<'a> {
         }
         let mut out = String::new();
         let mut head = vec![format!(
-            "Made by `sidepass import {}` from {}; no secret is in it.",
+            "Made by `sidepass import {}` from {}. Secrets are references, to be filled in.",
             self.kind.word(),
             self.origin
         )];
@@ -257,15 +261,26 @@ impl<'a> Draft<'a> {
         yaml::comments(&self.head, 0, &mut out);
         let sections =
             [("profiles", self.profiles), ("secure_parameters", self.parameters), ("routes", self.routes)];
-        for (key, entries) in sections.into_iter().filter(|(_, entries)| !entries.is_empty()) {
+        let sections: Vec<Entry> = sections
+            .into_iter()
+            .filter(|(_, entries)| !entries.is_empty())
+            .map(|(key, entries)| Entry::new(key, Yaml::Map(entries)))
+            .collect();
+        let nodes: usize = sections.iter().map(|section| 2 + yaml::nodes(&section.value)).sum();
+        for section in sections {
             out.push('\n');
-            yaml::entries(&[Entry::new(key, Yaml::Map(entries))], 0, &mut out);
+            yaml::entries(&[section], 0, &mut out);
         }
         if !self.tail.is_empty() {
             out.push('\n');
             for line in &self.tail {
                 out.push_str(&format!("# {line}\n"));
             }
+        }
+        if out.len() > MAX_BYTES || nodes >= MAX_NODES {
+            let why =
+                "more comes of it than one configuration may hold: import it in parts, into several files";
+            return Err(ImportError(vec![format!("{}: {why}", self.origin)]));
         }
         Ok(Imported { yaml: out, warnings: self.warnings })
     }

@@ -24,7 +24,10 @@ impl Names {
                 name.push('_');
             }
         }
-        if !wanted.contains(fits) {
+        if !wanted.trim().ends_with('_') {
+            name.truncate(name.trim_end_matches('_').len());
+        }
+        if name.is_empty() || !wanted.contains(fits) {
             name = "imported".into();
         }
         // `token` and `claim` mean something in templates.
@@ -37,7 +40,7 @@ impl Names {
     /// The name of a variable: `CRM_CLIENT_SECRET`. It never holds `__`, which would make it one of sidepass's settings.
     pub(super) fn variable(&mut self, name: &str, what: &str) -> String {
         let mut variable = String::new();
-        for c in format!("{name}_{what}").chars() {
+        for c in [name, what].join("_").trim_end_matches('_').chars() {
             let c = if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
             if !(c == '_' && (variable.is_empty() || variable.ends_with('_'))) {
                 variable.push(c);
@@ -87,6 +90,9 @@ mod tests {
             ("ä", "imported_3"),
             ("token", "token_1"),
             ("a.b.c", "a_b_c_2"),
+            ("My API (prod)", "My_API_prod"),
+            ("_", "_"),
+            ("_ä", "imported_4"),
         ] {
             assert_eq!(names.name(wanted), name, "{wanted}");
         }

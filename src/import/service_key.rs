@@ -8,8 +8,9 @@ use super::Origin;
 use super::custom::Custom;
 use super::draft::{Draft, Item, Section};
 use super::token_url;
-use super::yaml::{Entry, Yaml};
-use crate::config::service_key::{ClientKey, GOOGLE_TOKEN_URI, GoogleKey, Proof, ServiceKey, detect};
+use super::yaml::Yaml;
+use crate::config::HttpUrl;
+use crate::config::service_key::{ClientKey, GoogleKey, Proof, ServiceKey, detect};
 
 /// Reads a key; several may stand behind each other.
 pub(super) fn read(draft: &mut Draft<'_>, documents: &[Value]) {
@@ -17,7 +18,7 @@ pub(super) fn read(draft: &mut Draft<'_>, documents: &[Value]) {
         let wanted = name_of(document, draft.origin);
         match detect(document) {
             Ok(key) => profile(draft, &wanted, Key { json: document, key: &key, at: String::new() }),
-            Err(error) => draft.error(error.to_string()),
+            Err(error) => draft.error(error),
         }
     }
 }
@@ -57,7 +58,7 @@ fn client_key(draft: &mut Draft<'_>, item: &mut Item, name: &str, client: &Clien
         Some(url) => {
             if !client.token_url.suffix.is_empty() {
                 item.note(format!(
-                    "`{}` and `{}`.",
+                    "The key's `{}`, and `{}` behind it.",
                     last(&client.token_url.pointer),
                     client.token_url.suffix
                 ));
@@ -74,7 +75,7 @@ fn client_key(draft: &mut Draft<'_>, item: &mut Item, name: &str, client: &Clien
             let variable = draft.variable_name(name, "CLIENT_SECRET");
             say_where(item, draft.origin, &format!("{}{pointer}", key.at), &Target::Variable(&variable));
             item.put("client_secret", Yaml::Ours(format!("{{ env: {variable} }}")));
-            as_it_is(item, draft.origin);
+            as_it_is(draft, item);
         }
         Proof::Certificate { certificate, key: private } => {
             item.word("client_authentication", "tls_client_auth");
@@ -91,7 +92,7 @@ fn client_key(draft: &mut Draft<'_>, item: &mut Item, name: &str, client: &Clien
                 )),
             }
             item.put("key_pair", pair);
-            as_it_is(item, draft.origin);
+            as_it_is(draft, item);
         }
         Proof::Elsewhere => {
             item.warn(
@@ -106,8 +107,8 @@ fn client_key(draft: &mut Draft<'_>, item: &mut Item, name: &str, client: &Clien
 }
 
 /// The other way: the key itself as a file, read again whenever it changes.
-fn as_it_is(item: &mut Item, origin: Origin<'_>) {
-    if let Origin::File(path) = origin {
+fn as_it_is(draft: &Draft<'_>, item: &mut Item) {
+    if let (super::Kind::ServiceKey, Origin::File(path)) = (draft.kind, draft.origin) {
         item.about(format!(
             "In place of these settings, `service_key: {{ file: … }}` reads {path} as it is, wherever it is mounted."
         ));
@@ -118,25 +119,22 @@ fn google_key(draft: &mut Draft<'_>, item: &mut Item, name: &str, google: &Googl
     let member =
         |pointer: &str| key.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     item.word("type", "oauth2_jwt_bearer");
-    let uri = google.token_uri.as_ref().map_or_else(|| GOOGLE_TOKEN_URI.to_owned(), |at| member(at));
-    let mut custom = Custom::default();
-    token_url::put(draft, item, name, "token_uri", &uri, &mut custom);
+    if let Some(Err(error)) = google.token_uri.as_ref().map(|at| HttpUrl::parse(&member(at))) {
+        item.error(format!("`token_uri` {error}"));
+    }
     let file = draft.file(name, ".json");
     let from = match draft.origin {
         Origin::File(path) => format!("{path}, as it is"),
         origin => format!("the key of {origin}, as it is"),
     };
     item.note(format!(
-        "The private key, its id and who signs: put {from}, beside this file under this name."
+        "The private key, its id, who signs, and where: put {from}, beside this file under this name."
     ));
     item.put("service_key", Yaml::Ours(format!("{{ file: {file} }}")));
     item.warn(
         "a Google key does not tell what it is used for: put your scopes in the place of cloud-platform",
     );
-    let scope = Entry::new("scope", Yaml::Text("https://www.googleapis.com/auth/cloud-platform".into()));
-    let claims = Entry::new("claims", Yaml::Map(vec![scope]));
-    item.put("assertion", Yaml::Map(vec![claims]));
-    custom.put(item);
+    item.word("scope", "https://www.googleapis.com/auth/cloud-platform");
 }
 
 /// What a member of the input is put into.

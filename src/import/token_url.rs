@@ -1,9 +1,17 @@
 //! The token service URL of an export: what may stand in proxy.yaml, and what goes elsewhere.
 
-use super::custom::{Custom, Place};
+use super::custom::{Custom, Place, is_secret};
 use super::draft::{Draft, Item};
 use super::yaml::Yaml;
-use crate::config::{HttpUrl, looks_secret, placeholder, url::Scheme};
+use crate::config::{HttpUrl, placeholder, url::Scheme};
+
+/// What is wrong with a URL that [`is_ours`].
+pub(super) const OURS: &str = "is where sidepass itself listens: give one of them another port";
+
+/// Whether sidepass itself listens there, unless it is told otherwise.
+pub(super) fn is_ours(url: &HttpUrl) -> bool {
+    url.is_loopback() && [4080, 4090].contains(&url.port())
+}
 
 /// Adds `token_service_url`, and what goes with it: `allow_cleartext`, `grant_type_in`; a secret in the query becomes a
 /// custom parameter.
@@ -28,6 +36,10 @@ pub(super) fn put(
             return;
         }
     };
+    if is_ours(&url) {
+        item.error(format!("`{key}` {OURS}"));
+        return;
+    }
     let (whole, query) = text.split_once('?').unwrap_or((text, ""));
     let mut kept = Vec::new();
     let mut grant_type_in_url = false;
@@ -35,7 +47,7 @@ pub(super) fn put(
         let parameter = pair.split('=').next().unwrap_or_default();
         if parameter == "grant_type" {
             grant_type_in_url = true;
-        } else if looks_secret(parameter) || ["key", "code", "sig"].contains(&parameter) {
+        } else if is_secret(parameter) {
             item.warn(format!(
                 "`{key}` has what looks like a secret in its query (`{parameter}`): put it into the variable"
             ));

@@ -32,6 +32,16 @@ impl Entry {
     }
 }
 
+/// How many nodes of a YAML tree the value is, at most: the configuration counts them.
+pub(super) fn nodes(value: &Yaml) -> usize {
+    match value {
+        Yaml::Text(_) | Yaml::Template(_) | Yaml::Expanded(_) => 1,
+        Yaml::Ours(text) => 1 + 2 * text.matches(':').count(),
+        Yaml::Map(entries) => 1 + entries.iter().map(|entry| 1 + nodes(&entry.value)).sum::<usize>(),
+        Yaml::List(items) => 1 + items.iter().map(nodes).sum::<usize>(),
+    }
+}
+
 /// Columns of a line of comment.
 const WIDTH: usize = 118;
 

@@ -74,7 +74,7 @@ impl<D> Recipe<D> {
                 Part::Secret(source) => Some(source),
                 Part::Literal(_) | Part::Token | Part::Field(_) | Part::Claim(_) => None,
             })
-            .filter(|source| matches!(source, SecretSource::File(_)))
+            .filter(|source| source.file().is_some())
             .map(|source| source.read().ok())
             .collect()
     }

@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::config::{HttpUrl, ProfileConfig};
 use crate::token::cell::{Activity, Failure, TokenState};
 use crate::token::error::FetchErrorCode;
+use crate::token::rotation::Rotation;
 use crate::token::{LifetimeFrom, SecretSlot};
 
 /// The status of a profile, for `/status`. Times are RFC 3339, in UTC.
@@ -47,6 +48,12 @@ pub struct ProfileStatus {
     /// Which of two client secrets works: `current` or `next`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<&'static str>,
+    /// The thumbprint of the key that the token is bound to (RFC 9449): no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<String>,
+    /// Where the refresh token is; only for grants that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<RefreshTokenStatus>,
     /// When the next fetch is due; missing while one is in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_refresh: Option<String>,
@@ -72,22 +79,50 @@ pub enum ProfileState {
     Expired,
     /// There never was one, and the last fetch failed.
     Failed,
+    /// Each caller has one of its own.
+    PerSubject,
+    /// There is none, and a person has to help: `sidepass authorize`, or a new refresh token.
+    Unauthorized,
 }
 
 impl ProfileState {
     /// The state at `now`.
     pub fn of(state: &TokenState, now: Moment) -> Self {
+        let failure = state.last_failure.as_ref().map(|failure| failure.code);
         let Some(token) = &state.token else {
-            return if state.last_failure.is_some() { Self::Failed } else { Self::Pending };
+            return match failure {
+                Some(FetchErrorCode::Unauthorized) => Self::Unauthorized,
+                Some(_) => Self::Failed,
+                None => Self::Pending,
+            };
         };
         let expiry = token.access.expires_at();
         if !expiry.is_past(now) {
             Self::Valid
         } else if !expiry.after(state.stale_for).is_past(now) {
             Self::Stale
+        } else if failure == Some(FetchErrorCode::Unauthorized) {
+            Self::Unauthorized
         } else {
             Self::Expired
         }
+    }
+}
+
+/// Where a refresh token is; nothing of the token itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefreshTokenStatus {
+    /// `configured`, `state_file`, `memory` (a restart loses it) or `none`.
+    pub kept_in: &'static str,
+    /// When it came, if it was not configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+impl From<&Rotation> for RefreshTokenStatus {
+    fn from(rotation: &Rotation) -> Self {
+        let (whereabouts, since) = rotation.whereabouts();
+        Self { kept_in: whereabouts.as_str(), since: since.map(timestamp) }
     }
 }
 
@@ -129,7 +164,10 @@ impl ProfileStatus {
             name: config.name.to_string(),
             kind: config.type_name(),
             description: config.description.clone(),
-            state: ProfileState::of(state, now),
+            state: match config.subject_header() {
+                Some(_) => ProfileState::PerSubject,
+                None => ProfileState::of(state, now),
+            },
             token_service: service.and_then(|url| Some(HttpUrl::parse(url.expose()).ok()?.authority())),
             fingerprint: access.map(|access| access.fingerprint()),
             generation: state.token.as_ref().map(|token| token.generation.0),
@@ -138,6 +176,8 @@ impl ProfileStatus {
             lifetime: mortal.map(|access| span(access.lifetime)),
             lifetime_from: access.map(|access| access.lifetime_from.as_str()),
             client_secret: access.and_then(|access| access.secret).map(SecretSlot::as_str),
+            bound_to: access.and_then(|access| Some(access.key.as_ref()?.thumbprint().to_owned())),
+            refresh_token: None,
             next_refresh: next,
             last_success: state.last_success.map(timestamp),
             last_failure: state.last_failure.as_deref().map(FailureStatus::from),

@@ -173,3 +173,43 @@ async fn the_log_tells_of_tokens_and_failures_without_showing_them() {
     }
     assert!(!text.contains("canary"), "{text}");
 }
+
+#[tokio::test]
+async fn a_profile_that_is_dropped_gives_its_state_file_back() {
+    use crate::config::profile::{Grant, RefreshToken};
+    use crate::token::testing::literal;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.json");
+    let mut config = profile("http://127.0.0.1:1/token", "id", "secret");
+    config.oauth2_mut().grant =
+        Grant::RefreshToken(RefreshToken { token: literal("first"), state_file: Some(path.clone()) });
+    let config = Arc::new(config);
+    let start = || Profile::start(Arc::clone(&config), Clock::system(), Arc::new(()));
+    let first = start().unwrap();
+    assert_eq!(shown(&first)["refresh_token"]["kept_in"], "configured");
+    assert!(start().unwrap_err().to_string().contains("uses it"));
+    drop(first);
+    // The task ends when the runtime looks at it next.
+    let again = async {
+        while start().is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_that_needs_a_person_says_so_as_long_as_it_has_no_token_to_use() {
+    let (profile, answer) =
+        start(profile("https://idp.test/token", "id", "secret"), Err(FetchErrorCode::Unauthorized));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(shown(&profile)["state"], "unauthorized");
+    *answer.lock().unwrap() = Ok(("token", HOUR));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(shown(&profile)["state"], "valid");
+    *answer.lock().unwrap() = Err(FetchErrorCode::Unauthorized);
+    tokio::time::sleep(Duration::from_secs(55 * 60)).await;
+    assert_eq!(shown(&profile)["state"], "valid", "the token of before is good");
+    tokio::time::sleep(Duration::from_secs(10 * 60)).await;
+    assert_eq!(shown(&profile)["state"], "unauthorized");
+}

@@ -15,13 +15,16 @@ use crate::clock::Clock;
 use crate::config::route::{CsrfConfig, X_CSRF_TOKEN};
 use crate::error::ProxyError;
 use crate::forward::strip;
+use crate::token::subject::SubjectDigest;
 
+mod fetch;
 mod jar;
 mod session;
+mod sessions;
 
 use jar::Jar;
-pub(super) use session::Fetched;
-use session::Session;
+use session::{Fetched, Session};
+use sessions::Sessions;
 
 /// What asks for a token.
 const FETCH: HeaderValue = HeaderValue::from_static("Fetch");
@@ -36,12 +39,12 @@ pub struct Csrf {
     fetch: Method,
     path: PathAndQuery,
     methods: Vec<Method>,
-    session: Session,
+    sessions: Sessions<SubjectDigest>,
 }
 
 /// A token and the cookies of the session that it is good for.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+struct Held {
     /// Which fetch brought it.
     number: u64,
     token: HeaderValue,
@@ -52,6 +55,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Worn<'a> {
     csrf: &'a Csrf,
+    /// Of whoever's credential goes with it.
+    session: Arc<Session>,
     /// Nothing, where the upstream refused the credential: what it says of the write itself goes back.
     held: Option<Arc<Held>>,
     /// The cookies that the caller sent.
@@ -62,7 +67,7 @@ impl Csrf {
     /// A companion that holds nothing yet.
     pub fn new(config: &CsrfConfig) -> Self {
         let CsrfConfig { path, fetch, methods } = config.clone();
-        Self { fetch, path, methods, session: Session::default() }
+        Self { fetch, path, methods, sessions: Sessions::default() }
     }
 
     /// Whether requests of this method need a token.
@@ -71,7 +76,7 @@ impl Csrf {
     }
 
     /// The head of the request that fetches a token, to the host that `write` names.
-    pub(super) fn request(&self, write: &HeaderMap) -> Parts {
+    fn request(&self, write: &HeaderMap) -> Parts {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = self.fetch.clone();
         head.uri = Uri::from(self.path.clone());
@@ -85,7 +90,7 @@ impl Csrf {
     }
 
     /// What the answer to that request brings: the token, whatever the status, as gateways give it with errors too.
-    pub(super) fn answered<B>(&self, answer: &Response<B>, clock: &Clock) -> Result<Fetched, ProxyError> {
+    fn answered<B>(&self, answer: &Response<B>, clock: &Clock) -> Result<Fetched, ProxyError> {
         if answer.status() == StatusCode::UNAUTHORIZED {
             return Ok(Fetched::Unauthorized);
         }
@@ -103,20 +108,11 @@ impl Csrf {
         jar.learn(answer.headers().get_all(SET_COOKIE), clock.now());
         Ok(Fetched::Token(token, jar))
     }
-
-    /// The token to use now, but the `refused` one; `fetch` gets one where there is none, once for everybody who waits.
-    pub(super) async fn held(
-        &self,
-        refused: Option<&Held>,
-        fetch: impl Future<Output = Result<Fetched, ProxyError>>,
-    ) -> Result<Option<Arc<Held>>, ProxyError> {
-        self.session.held(refused.map(|held| held.number), fetch).await
-    }
 }
 
 impl<'a> Worn<'a> {
     /// Takes off what a caller's write brings of its own: its token, and the look-alike that a CGI-like backend would read.
-    pub(super) fn strip(csrf: &'a Csrf, headers: &mut HeaderMap) -> Self {
+    fn strip(csrf: &'a Csrf, subject: Option<SubjectDigest>, headers: &mut HeaderMap) -> Self {
         let twins: Vec<_> = headers
             .keys()
             .filter(|name| strip::is_twin(name.as_str(), X_CSRF_TOKEN.as_str()))
@@ -126,16 +122,24 @@ impl<'a> Worn<'a> {
             headers.remove(twin);
         }
         let own = headers.get_all(COOKIE).iter().cloned().collect();
-        Self { csrf, held: None, own }
+        Self { csrf, session: csrf.sessions.of(subject.as_ref()), held: None, own }
     }
 
     /// The companion whose token it is.
-    pub(super) fn csrf(&self) -> &'a Csrf {
+    fn csrf(&self) -> &'a Csrf {
         self.csrf
     }
 
+    /// Another token than the one it has on; `fetch` gets one where there is none, once for everybody who waits.
+    async fn hold(
+        &self,
+        fetch: impl Future<Output = Result<Fetched, ProxyError>>,
+    ) -> Result<Option<Arc<Held>>, ProxyError> {
+        self.session.held(self.held.as_ref().map(|held| held.number), fetch).await
+    }
+
     /// Puts a token and its cookies on, in place of what it had on before. The session's cookies win over the caller's.
-    pub(super) fn put_on(&mut self, held: Arc<Held>, headers: &mut HeaderMap) {
+    fn put_on(&mut self, held: Arc<Held>, headers: &mut HeaderMap) {
         headers.insert(X_CSRF_TOKEN, held.token.clone());
         match held.jar.line(&self.own) {
             Some(line) => drop(headers.insert(COOKIE, line)),
@@ -144,15 +148,10 @@ impl<'a> Worn<'a> {
         self.held = Some(held);
     }
 
-    /// What it has on.
-    pub(super) fn held(&self) -> Option<&Held> {
-        self.held.as_deref()
-    }
-
     /// The upstream wants another token, and this write cannot be sent again: the next one fetches it.
     pub(super) fn forget(&self) {
         if let Some(held) = &self.held {
-            self.csrf.session.forget(held.number);
+            self.session.forget(held.number);
         }
     }
 
@@ -172,7 +171,7 @@ impl<'a> Worn<'a> {
         for line in others {
             headers.append(SET_COOKIE, line);
         }
-        self.csrf.session.learn(held.number, &ours, clock.now());
+        self.session.learn(held.number, &ours, clock.now());
     }
 }
 

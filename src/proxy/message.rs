@@ -114,7 +114,7 @@ fn upload(
         headers.insert(TRAILER, trailer);
     }
     let keep = match (&way.route.credential, way.on_401) {
-        (Credential::Shared(_), On401::Replay) => way.replay_buffer,
+        (Credential::Shared(_) | Credential::PerSubject(_), On401::Replay) => way.replay_buffer,
         // A write whose CSRF token is old (a look at the method is not worth it), a proof that lacks a nonce.
         _ if way.destination.csrf.is_some() || way.dpop => way.replay_buffer,
         // A stream may be refused when its body is gone already.

@@ -2,31 +2,19 @@
 //!
 //! Invariant: at most one remedy a request. An answer that no remedy came of goes back unchanged.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
-use hyper::body::Body;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::csrf::{self, Csrf, Worn};
+use super::csrf::{self, Worn};
 use super::way::Way;
 use super::{Proxy, deadline, dpop};
 use crate::config::route::On401;
 use crate::error::ProxyError;
-use crate::forward::body::{Download, DownloadRules};
 use crate::forward::pool::{Exchange, Reuse};
 use crate::forward::replay::Replay;
-use crate::forward::upload::Upload;
 use crate::token::Generation;
 use crate::token::dpop::USE_DPOP_NONCE;
-
-/// How much of an answer that nobody wants is read, and for how long, so that its connection is not lost.
-const SHORT: usize = 64 << 10;
-const NEAR: Duration = Duration::from_secs(1);
 
 /// What may cure a request.
 pub(super) enum Remedy<'w, 'r> {
@@ -94,10 +82,12 @@ impl Proxy {
             Remedy::Nonce => &route.metrics.replays_nonce,
         };
         let cured = match remedy {
-            Remedy::Token(used) => deadline::until(until, route.credential.renewed(used)).await?,
+            Remedy::Token(used) => {
+                deadline::until(until, route.credential.renewed(used, &self.clock)).await?
+            }
             // It was taken in with the answer.
             Remedy::Nonce => true,
-            Remedy::Csrf(worn) => self.renew_csrf(route, worn, replay.headers_mut(), until).await?,
+            Remedy::Csrf(worn) => self.renew_csrf(route, worn, replay.headers_mut(), until).await,
         };
         // A token may have expired meanwhile.
         if !cured || self.show(route, replay.head_mut()).is_none() {
@@ -114,84 +104,5 @@ impl Proxy {
             .send(route, replay.head(), (&mut again, None), reuse, until)
             .await
             .map_err(|failed| failed.error)?)
-    }
-
-    /// Puts on a write the CSRF token and the cookies that the route holds; fetches them if it holds none.
-    pub(super) async fn wear<'a>(
-        &self,
-        route: &Way<'_>,
-        csrf: &'a Csrf,
-        headers: &mut HeaderMap,
-        until: Option<Instant>,
-    ) -> Result<Box<Worn<'a>>, ProxyError> {
-        let mut worn = Box::new(Worn::strip(csrf, headers));
-        let held = csrf.held(None, self.fetch_csrf(route, csrf, headers, until));
-        if let Some(held) = deadline::until(until, held).await?? {
-            worn.put_on(held, headers);
-        }
-        Ok(worn)
-    }
-
-    /// Another CSRF token than the one that was refused; false if there is none.
-    async fn renew_csrf(
-        &self,
-        route: &Way<'_>,
-        worn: &mut Worn<'_>,
-        headers: &mut HeaderMap,
-        until: Option<Instant>,
-    ) -> Result<bool, ProxyError> {
-        let csrf = worn.csrf();
-        let held = csrf.held(worn.held(), self.fetch_csrf(route, csrf, headers, until));
-        match deadline::until(until, held).await? {
-            Ok(Some(held)) => {
-                worn.put_on(held, headers);
-                Ok(true)
-            }
-            Ok(None) => Ok(false),
-            Err(error) => {
-                tracing::warn!(route = route.name.as_str(), "the upstream wants another CSRF token: {error}");
-                Ok(false)
-            }
-        }
-    }
-
-    /// Fetches a CSRF token with the route's credential. It is a request of its own, with a remedy of its own.
-    async fn fetch_csrf(
-        &self,
-        route: &Way<'_>,
-        csrf: &Csrf,
-        write: &HeaderMap,
-        until: Option<Instant>,
-    ) -> Result<csrf::Fetched, ProxyError> {
-        let mut head = csrf.request(write);
-        let used = self.inject(route, &mut head, until).await?;
-        let nothing = (&mut Upload::Empty, None);
-        let exchange = Box::pin(self.exchange(route, &mut head, nothing, used, None, until)).await?;
-        let fetched = csrf.answered(&exchange.response, &self.clock);
-        self.read_off(exchange).await;
-        fetched
-    }
-
-    /// Reads an answer that nobody wants to its end, if that is near: its connection may then carry the next request.
-    async fn read_off(&self, exchange: Exchange) {
-        let Exchange { response, ticket, .. } = exchange;
-        let (head, body) = response.into_parts();
-        let framed = |name| head.headers.contains_key(name);
-        // With both, its end is unclear (RFC 9112 §6.3).
-        if framed(CONTENT_LENGTH) && framed(TRANSFER_ENCODING) {
-            return;
-        }
-        let rules = DownloadRules { idle: NEAR, until: None, tail: None };
-        let mut body = Download::new(body, Some(ticket), None, rules, &self.ticker);
-        let read = async {
-            let mut left = SHORT;
-            while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                let Some(rest) = left.checked_sub(length) else { return };
-                left = rest;
-            }
-        };
-        // A body that is longer, or late, takes its connection with it.
-        let _ = tokio::time::timeout(NEAR, read).await;
     }
 }

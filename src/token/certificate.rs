@@ -56,6 +56,11 @@ impl Certificate {
         })
     }
 
+    /// The whole certificate, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// SHA-1 of the certificate in base64url (RFC 7515 §4.1.7).
     pub fn x5t(&self) -> String {
         URL_SAFE_NO_PAD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der))

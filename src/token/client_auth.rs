@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::FetchError;
 use super::request::{Member, Occasion, read, unfit};
-use super::{SecretSlot, form};
+use super::{SecretSlot, client_assertion, form};
 use crate::config::profile::{BasicEncoding, ClientAuthentication, ClientSecret, OAuth2};
 use crate::secret::Secret;
 
@@ -39,8 +39,7 @@ pub fn prove(oauth2: &OAuth2, occasion: &Occasion<'_>) -> Result<ClientProof, Fe
     match &client.authentication {
         ClientAuthentication::RequestHeader { secret, encoding, scheme } => {
             let secret = of_slot(secret, occasion.slot)?;
-            let id = id.ok_or_else(|| unfit("client_id is missing".to_owned()))?;
-            let basic = basic(&id, &secret, *encoding);
+            let basic = basic(needed(id.as_ref())?, &secret, *encoding);
             let value = basic.value.expose();
             let base64 = value.strip_prefix("Basic ").unwrap_or(value);
             let hidden = vec![secret, Secret::new(base64.to_owned())];
@@ -60,10 +59,20 @@ pub fn prove(oauth2: &OAuth2, occasion: &Occasion<'_>) -> Result<ClientProof, Fe
         ClientAuthentication::Assertion(assertion) => {
             Ok(with_assertion(named(id), read(assertion, "client_assertion")?))
         }
-        ClientAuthentication::SecretJwt { .. } | ClientAuthentication::KeyJwt { .. } => {
-            Err(unfit("a client that signs is not there yet".to_owned()))
+        ClientAuthentication::SecretJwt { secret, jwt } => {
+            let secret = of_slot(secret, occasion.slot)?;
+            let jwt = client_assertion::with_secret(jwt, needed(id.as_ref())?, &secret, occasion)?;
+            Ok(with_assertion(named(id), jwt))
+        }
+        ClientAuthentication::KeyJwt { jwt, .. } => {
+            let jwt = client_assertion::with_key(jwt, needed(id.as_ref())?, occasion)?;
+            Ok(with_assertion(named(id), jwt))
         }
     }
+}
+
+fn needed(id: Option<&Secret>) -> Result<&Secret, FetchError> {
+    id.ok_or_else(|| unfit("client_id is missing".to_owned()))
 }
 
 /// A JWT that is the proof.

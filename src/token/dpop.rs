@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderName;
 
-pub use self::key::{DpopKey, KeyError};
+pub use self::key::DpopKey;
 pub use self::nonce::Nonce;
 pub use self::proof::{Claims, Prover};
 use super::error::{FetchError, FetchErrorCode};
+use super::keys::pem_text;
 use super::request::TokenRequest;
 use super::response::Answer;
 use crate::clock::Moment;
-use crate::config::profile::{Algorithm, DpopConfig};
+use crate::config::profile::DpopConfig;
 use crate::config::url::Scheme;
 use crate::secret::Secret;
 
@@ -55,21 +56,20 @@ impl Dpop {
             FetchError::new(FetchErrorCode::SecretUnreadable, format!("dpop.private_key: {error}"))
         };
         let source = self.config.private_key.as_ref();
-        let text =
-            source.map(|source| source.read_text().map_err(|error| unreadable(error.0))).transpose()?;
+        let text = source.map(|source| pem_text(source).map_err(unreadable)).transpose()?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((key, from)) = &held.key
             && *from == text
         {
             return Ok(Arc::clone(key));
         }
-        let algorithm = self.config.algorithm.unwrap_or(Algorithm::Es256);
         let key = match &text {
-            Some(pem) => DpopKey::from_pem(pem, algorithm),
-            None => DpopKey::generate(algorithm),
+            Some(pem) => DpopKey::from_pem(pem, self.config.algorithm),
+            None => DpopKey::generate(),
         };
-        let key =
-            key.map_err(|error| FetchError::new(FetchErrorCode::RequestInvalid, format!("dpop: {error}")))?;
+        let key = key.map_err(|error| {
+            FetchError::new(FetchErrorCode::RequestInvalid, format!("dpop.private_key {error}"))
+        })?;
         let key = Arc::new(key);
         held.key = Some((Arc::clone(&key), text));
         Ok(key)

@@ -69,6 +69,10 @@ pub enum FetchErrorCode {
     UnauthorizedClient,
     /// `invalid_scope`
     InvalidScope,
+    /// `invalid_grant`: a password, an assertion, a code is not (or no longer) good.
+    InvalidGrant,
+    /// There is no refresh token, or the service does not take it any more: a person has to authorize the profile again.
+    Unauthorized,
     /// Another OAuth error (RFC 6749 §5.2).
     OauthError,
     /// Success, but neither JSON nor a form.
@@ -85,6 +89,8 @@ pub enum FetchErrorCode {
     SecretUnreadable,
     /// The issuer's metadata cannot be had, or cannot be used; the class is that of the cause.
     Discovery,
+    /// The state file cannot be read or written.
+    StateFile,
     /// The token request could not be made: a URL or a header value does not fit.
     RequestInvalid,
     /// A fault of sidepass itself.
@@ -93,7 +99,7 @@ pub enum FetchErrorCode {
 
 impl FetchErrorCode {
     /// Every code, for documentation and for metrics that start at zero.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Timeout,
         Self::Connect,
         Self::Dns,
@@ -106,6 +112,8 @@ impl FetchErrorCode {
         Self::InvalidClient,
         Self::UnauthorizedClient,
         Self::InvalidScope,
+        Self::InvalidGrant,
+        Self::Unauthorized,
         Self::OauthError,
         Self::NotJson,
         Self::Missing,
@@ -114,6 +122,7 @@ impl FetchErrorCode {
         Self::TooLarge,
         Self::SecretUnreadable,
         Self::Discovery,
+        Self::StateFile,
         Self::RequestInvalid,
         Self::Internal,
     ];
@@ -133,6 +142,8 @@ impl FetchErrorCode {
             Self::InvalidClient => "token_invalid_client",
             Self::UnauthorizedClient => "token_unauthorized_client",
             Self::InvalidScope => "token_invalid_scope",
+            Self::InvalidGrant => "token_invalid_grant",
+            Self::Unauthorized => "token_unauthorized",
             Self::OauthError => "token_oauth_error",
             Self::NotJson => "token_not_json",
             Self::Missing => "token_missing",
@@ -141,6 +152,7 @@ impl FetchErrorCode {
             Self::TooLarge => "token_too_large",
             Self::SecretUnreadable => "token_secret_unreadable",
             Self::Discovery => "token_discovery",
+            Self::StateFile => "token_state_file",
             Self::RequestInvalid => "token_request_invalid",
             Self::Internal => "token_internal",
         }
@@ -157,12 +169,15 @@ impl FetchErrorCode {
             | Self::Missing
             | Self::Unfit
             | Self::TooLarge
+            | Self::StateFile
             | Self::Internal => FetchErrorClass::Transient,
             Self::Redirect
             | Self::HttpStatus
             | Self::InvalidClient
             | Self::UnauthorizedClient
             | Self::InvalidScope
+            | Self::InvalidGrant
+            | Self::Unauthorized
             | Self::OauthError
             | Self::TypeUnsupported
             | Self::SecretUnreadable

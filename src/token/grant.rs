@@ -2,12 +2,13 @@
 
 use super::error::FetchError;
 use super::request::{Member, Occasion, read, unfit};
-use crate::config::profile::{Grant, SubjectToken, TokenExchange};
+use super::{assertion, saml};
+use crate::config::profile::{Grant, OAuth2, SubjectToken, TokenExchange};
 use crate::secret::Secret;
 
 /// The grant's members. Every source is read just now.
-pub fn members(grant: &Grant, occasion: &Occasion<'_>) -> Result<Vec<Member>, FetchError> {
-    match grant {
+pub fn members(oauth2: &OAuth2, occasion: &Occasion<'_>) -> Result<Vec<Member>, FetchError> {
+    match &oauth2.grant {
         Grant::ClientCredentials | Grant::Custom(_) => Ok(Vec::new()),
         Grant::Password { username, password } => {
             Ok(vec![("username", read(username, "username")?), ("password", read(password, "password")?)])
@@ -24,8 +25,12 @@ pub fn members(grant: &Grant, occasion: &Occasion<'_>) -> Result<Vec<Member>, Fe
             Ok(vec![("refresh_token", token.clone())])
         }
         Grant::TokenExchange(exchange) => token_exchange(exchange, occasion),
-        Grant::JwtBearer(_) | Grant::SamlBearer(_) => {
-            Err(unfit("a grant that signs is not there yet".to_owned()))
+        Grant::JwtBearer(config) => {
+            Ok(vec![("assertion", assertion::grant(config, oauth2.client.id.as_ref(), occasion)?)])
+        }
+        Grant::SamlBearer(config) => {
+            let id = oauth2.client.id.as_ref().map(|id| read(id, "client_id")).transpose()?;
+            saml::members(config, id.as_ref(), occasion)
         }
     }
 }

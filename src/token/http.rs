@@ -5,19 +5,21 @@
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use reqwest::redirect;
+use rustls::AlertDescription;
 
 use super::dpop::DPOP_NONCE;
 use super::error::{FetchError, FetchErrorClass, FetchErrorCode};
 use super::inputs::{self, Snapshot};
+use super::keys::{HeldPair, KeyPair};
 use super::request::TokenRequest;
 use super::response::{self, Answer};
 use crate::config::profile::ProfileConfig;
 use crate::config::url::Scheme;
-use crate::tls::{self, Trust};
+use crate::tls::{self, Presented, Trust};
 
 /// How long a fetch may take.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,7 @@ impl Limits {
 pub struct HttpClient {
     profile: Arc<ProfileConfig>,
     limits: Limits,
+    keys: HeldPair,
     built: Mutex<Option<Built>>,
 }
 
@@ -48,12 +51,19 @@ struct Built {
     http: reqwest::Client,
     scheme: Scheme,
     ca_file: Snapshot,
+    pair: Option<Arc<KeyPair>>,
 }
 
 impl HttpClient {
     /// The way to this profile's service.
     pub fn new(profile: Arc<ProfileConfig>, limits: Limits) -> Self {
-        Self { profile, limits, built: Mutex::new(None) }
+        let keys = HeldPair::of(&profile);
+        Self { profile, limits, keys, built: Mutex::new(None) }
+    }
+
+    /// The profile's key pair, for whoever signs with it.
+    pub fn keys(&self) -> &HeldPair {
+        &self.keys
     }
 
     /// Sends a request and reads its answer.
@@ -62,25 +72,37 @@ impl HttpClient {
         send(&client, request).await
     }
 
-    /// The HTTP client for this scheme; built anew when the certificate file has changed.
+    /// Our certificate, where there is one and TLS shows it.
+    fn pair(&self, scheme: Scheme) -> Result<Option<Arc<KeyPair>>, FetchError> {
+        match (&self.profile.transport.key_pair, scheme) {
+            (Some(_), Scheme::Https) => Ok(Some(self.keys.current(SystemTime::now())?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The HTTP client for this scheme; built anew when a certificate has changed.
     fn client(&self, scheme: Scheme) -> Result<reqwest::Client, FetchError> {
+        let pair = self.pair(scheme)?;
         let mut held = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let pem = match (&self.profile.transport.ca_file, scheme) {
             (Some(path), Scheme::Https) => Some(inputs::read_file(path)),
             _ => None,
         };
         let ca_file = Snapshot::of(pem.as_ref().map(|read| read.as_deref().map_err(std::io::Error::kind)));
-        if let Some(client) =
-            held.as_ref().filter(|client| client.scheme == scheme && client.ca_file == ca_file)
+        let same_pair =
+            |built: &Built| built.pair.as_ref().map(Arc::as_ptr) == pair.as_ref().map(Arc::as_ptr);
+        if let Some(client) = held
+            .as_ref()
+            .filter(|client| client.scheme == scheme && client.ca_file == ca_file && same_pair(client))
         {
             return Ok(client.http.clone());
         }
-        match (self.build(scheme, pem), held.as_mut()) {
+        match (self.build(scheme, pem, pair.as_deref()), held.as_mut()) {
             (Ok(http), _) => {
-                *held = Some(Built { http: http.clone(), scheme, ca_file });
+                *held = Some(Built { http: http.clone(), scheme, ca_file, pair });
                 Ok(http)
             }
-            (Err(error), Some(client)) if client.scheme == scheme => {
+            (Err(error), Some(client)) if client.scheme == scheme && same_pair(client) => {
                 tracing::warn!(profile = %self.profile.name, "keeping the certificate authorities of before: {error}");
                 // Remembered, so that it is said once for each change.
                 client.ca_file = ca_file;
@@ -94,6 +116,7 @@ impl HttpClient {
         &self,
         scheme: Scheme,
         pem: Option<std::io::Result<Vec<u8>>>,
+        pair: Option<&KeyPair>,
     ) -> Result<reqwest::Client, FetchError> {
         let origin = match &self.profile.transport.ca_file {
             Some(path) => format!("ca_file {}", path.display()),
@@ -110,7 +133,14 @@ impl HttpClient {
             (Scheme::Https, None) => tls::client_config(Trust::System),
             (Scheme::Https, Some(pem)) => tls::client_config(Trust::Pem(pem)),
         };
-        let tls = tls.map_err(|error| broken(&error))?;
+        let mut tls = tls.map_err(|error| broken(&error))?;
+        if let Some(identity) = pair.and_then(KeyPair::identity) {
+            let presented = Presented::new(identity).map_err(|error| {
+                FetchError::new(FetchErrorCode::Tls, format!("key_pair: {error}"))
+                    .with_class(FetchErrorClass::Permanent)
+            })?;
+            tls = tls::presenting(&tls, &presented);
+        }
         client(tls, self.limits).map_err(|error| {
             // reqwest's own words name no more than the part that failed.
             FetchError::new(FetchErrorCode::Internal, format!("cannot set up the HTTP client: {error}"))
@@ -187,10 +217,14 @@ fn classify(error: &reqwest::Error, host: &str) -> FetchError {
     let root = root_cause(error);
     if let Some(tls) = find::<rustls::Error>(error) {
         let untrusted = matches!(tls, rustls::Error::InvalidCertificate(_));
-        let hint = if untrusted {
-            "; if the service has a certificate authority of its own, set ca_file"
-        } else {
-            ""
+        let hint = match tls {
+            rustls::Error::InvalidCertificate(_) => {
+                "; if the service has a certificate authority of its own, set ca_file"
+            }
+            rustls::Error::AlertReceived(alert) if about_our_certificate(*alert) => {
+                "; the service wants a certificate of ours, or another one: see key_pair"
+            }
+            _ => "",
         };
         let failed = FetchError::new(FetchErrorCode::Tls, format!("TLS with {host} failed: {tls}{hint}"));
         return if untrusted { failed.with_class(FetchErrorClass::Permanent) } else { failed };
@@ -208,6 +242,25 @@ fn classify(error: &reqwest::Error, host: &str) -> FetchError {
         ),
     };
     FetchError::new(code, message)
+}
+
+fn about_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, NoCertificate, UnknownCA, UnsupportedCertificate,
+    };
+    let ours = [
+        AccessDenied,
+        BadCertificate,
+        CertificateExpired,
+        CertificateRequired,
+        CertificateRevoked,
+        CertificateUnknown,
+        NoCertificate,
+        UnknownCA,
+        UnsupportedCertificate,
+    ];
+    ours.contains(&alert)
 }
 
 /// The innermost error of those that are sure to hold nothing of the request: the system's, or hyper's.

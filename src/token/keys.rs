@@ -15,11 +15,12 @@ use super::certificate::Certificate;
 use super::error::{FetchError, FetchErrorCode};
 use super::sign::{self, KeyError, SigningKey};
 use crate::config::SecretSource;
-use crate::config::profile::{Algorithm, KeyPairConfig};
+use crate::config::profile::{Algorithm, KeyPairConfig, ProfileConfig};
 use crate::secret::Secret;
 use crate::tls::Identity;
 
-/// A certificate that has less than this to live is worth a warning: the shortest that services issue live a week.
+/// A certificate that has less than this to live is worth a warning, unless a fifth of its life is less: some live an hour
+/// and are renewed long before.
 const SOON: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A private key, with its certificates if there are any.
@@ -94,10 +95,11 @@ impl KeyPair {
         Ok(())
     }
 
-    /// When its certificate expires, if that is within a day.
+    /// When its certificate expires, if that is soon: within a day, and within the last fifth of its life.
     pub fn expires_soon(&self, now: SystemTime) -> Option<SystemTime> {
-        let not_after = self.leaf.as_ref()?.not_after;
-        (now + SOON > not_after).then_some(not_after)
+        let leaf = self.leaf.as_ref()?;
+        let life = leaf.not_after.duration_since(leaf.not_before).unwrap_or_default();
+        (now + SOON.min(life / 5) > leaf.not_after).then_some(leaf.not_after)
     }
 
     /// Our certificate.
@@ -184,6 +186,8 @@ pub struct HeldPair {
 struct Held {
     pair: Arc<KeyPair>,
     digest: [u8; 32],
+    /// Whether it was told that it expires soon.
+    warned: bool,
     /// What was refused last, so that it is told once.
     refused: Option<Refused>,
 }
@@ -195,6 +199,11 @@ struct Refused {
 }
 
 impl HeldPair {
+    /// The pair of a profile, if it has one; nothing is read yet.
+    pub fn of(profile: &ProfileConfig) -> Self {
+        Self::new(format!("profiles.{}", profile.name), profile.key_pair().cloned())
+    }
+
     /// The pair of this configuration, if there is one; nothing is read yet.
     pub fn new(owner: String, config: Option<KeyPairConfig>) -> Self {
         Self { config, owner, held: Mutex::new(None) }
@@ -209,6 +218,7 @@ impl HeldPair {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held.as_mut().filter(|held| Some(held.digest) == digest) {
             held.refused = None;
+            self.warn_if_soon(held, now);
             return held.pair.valid_at(now).map(|()| Arc::clone(&held.pair));
         }
         let read = texts.and_then(|texts| {
@@ -220,9 +230,9 @@ impl HeldPair {
                 if before.is_some() {
                     tracing::info!(owner = self.owner, "the key pair has changed");
                 }
-                self.warn_if_soon(&pair, now);
-                *held = Some(Held { pair: Arc::clone(&pair), digest, refused: None });
-                Ok(pair)
+                let new = held.insert(Held { pair, digest, warned: false, refused: None });
+                self.warn_if_soon(new, now);
+                Ok(Arc::clone(&new.pair))
             }
             (Err(error), Some(before)) if before.pair.valid_at(now).is_ok() => {
                 let refused = Some(Refused { digest, error });
@@ -238,11 +248,35 @@ impl HeldPair {
         }
     }
 
-    fn warn_if_soon(&self, pair: &KeyPair, now: SystemTime) {
-        if let Some(end) = pair.expires_soon(now) {
+    /// Says once for each certificate that it expires soon.
+    fn warn_if_soon(&self, held: &mut Held, now: SystemTime) {
+        if let Some(end) = held.pair.expires_soon(now).filter(|_| !held.warned) {
             tracing::warn!(owner = self.owner, "the certificate expires at {}", date(end));
+            held.warned = true;
         }
     }
+}
+
+/// Whether the keys of a profile can be used: that a pair is one, that its certificate is valid, and that each key fits the
+/// algorithms that it is to sign with. Says if the certificate expires within a day.
+pub fn check(profile: &ProfileConfig, now: SystemTime) -> Result<Option<String>, String> {
+    if let Some(dpop) = profile.oauth2().and_then(|oauth2| oauth2.dpop.as_ref())
+        && let Some(source) = &dpop.private_key
+    {
+        let text = pem_text(source).map_err(|error| format!("dpop.private_key: {error}"))?;
+        SigningKey::from_pem(text.expose(), dpop.algorithm)
+            .map_err(|error| format!("dpop.private_key {error}"))?;
+    }
+    let Some(config) = profile.key_pair() else { return Ok(None) };
+    let named = |error: &dyn fmt::Display| format!("key_pair: {error}");
+    let pair = KeyPair::read(config).map_err(|error| named(&error))?;
+    pair.valid_at(now).map_err(|error| named(&error))?;
+    profile.signs_with().into_iter().try_for_each(|algorithm| {
+        pair.signing_key(algorithm)
+            .map(|_| ())
+            .map_err(|error| named(&format_args!("the private key {error}")))
+    })?;
+    Ok(pair.expires_soon(now).map(|end| format!("key_pair: the certificate expires at {}", date(end))))
 }
 
 impl From<KeyPairError> for FetchError {

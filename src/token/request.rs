@@ -3,19 +3,20 @@
 //!
 //! Invariants: exactly one client authentication is sent, and no custom parameter touches it; `Debug` shows no value.
 
-mod body;
+pub(super) mod body;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::body::Body;
 use super::error::{FetchError, FetchErrorCode};
+use super::keys::HeldPair;
 use super::redact::Redactor;
 use super::{SecretSlot, client_auth, form, grant};
 use crate::clock::Moment;
 use crate::config::profile::{
-    ContentType, CustomParameter, GrantTypePlace, OAuth2, ParameterPlace, ProfileConfig, RequestConfig,
-    RequestMethod, Scope, TokenEndpoint,
+    ContentType, CustomParameter, Grant, GrantTypePlace, OAuth2, ParameterPlace, ProfileConfig,
+    RequestConfig, RequestMethod, Scope, TokenEndpoint,
 };
 use crate::config::url::Scheme;
 use crate::config::{HttpUrl, SecretSource};
@@ -55,6 +56,8 @@ pub struct Occasion<'a> {
     pub slot: SecretSlot,
     /// The refresh token or the subject token, where the grant shows one that changes.
     pub shown: Option<&'a Secret>,
+    /// The key pair of the profile.
+    pub keys: &'a HeldPair,
     /// When it is made.
     pub now: Moment,
 }
@@ -75,7 +78,7 @@ pub fn build(
     occasion: &Occasion<'_>,
 ) -> Result<TokenRequest, FetchError> {
     let proof = client_auth::prove(oauth2, occasion)?;
-    let members = grant::members(&oauth2.grant, occasion)?;
+    let members = grant::members(oauth2, occasion)?;
     let mut redactor = Redactor::default();
     proof.hidden.iter().for_each(|secret| redactor.hide(secret));
     members.iter().filter(|(key, _)| *key != "username").for_each(|(_, secret)| redactor.hide(secret));
@@ -110,7 +113,8 @@ pub fn media_type(content_type: ContentType) -> &'static str {
     }
 }
 
-fn with_query(url: &Secret, query: &Secret) -> Secret {
+/// The URL, with this behind its query.
+pub(super) fn with_query(url: &Secret, query: &Secret) -> Secret {
     let url = url.expose();
     let joint = match (url.contains('?'), url.ends_with(['?', '&'])) {
         _ if query.expose().is_empty() => "",
@@ -251,7 +255,9 @@ fn body(
     for (key, value) in client.iter().chain(grant) {
         body.text(key, value.expose());
     }
-    match &request.scope {
+    // The service may have granted less than was asked for, and refuses a renewal that asks for more (RFC 6749 §6).
+    let scope = request.scope.as_ref().filter(|_| !matches!(oauth2.grant, Grant::AuthorizationCode(_)));
+    match scope {
         Some(Scope::Text(source)) => body.optional("scope", &read(source, "scope")?),
         Some(Scope::Object(object)) if content_type == ContentType::Json => body.object("scope", object),
         Some(Scope::Object(_)) => {

@@ -188,6 +188,15 @@ fn issued(
     Ok(Issued { access, refresh_token })
 }
 
+/// The refresh token of a successful answer, whatever else is wrong with it: the one that was shown may be over.
+pub fn renewed(answer: &Answer, rules: &AnswerRules) -> Option<Secret> {
+    let successful = (200..300).contains(&answer.status) && !answer.cut;
+    match members::content(answer, rules) {
+        Content::Members(mut members, _) if successful => refresh_token(&mut members, rules),
+        _ => None,
+    }
+}
+
 fn refresh_token(members: &mut Map<String, Value>, rules: &AnswerRules) -> Option<Secret> {
     let found = match &rules.refresh_token {
         Some(path) => path.take(members),

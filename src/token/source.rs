@@ -7,7 +7,9 @@ pub use super::error::{FetchError, FetchErrorClass, FetchErrorCode};
 use super::fixed::Fixed;
 use super::login::LoginSource;
 use super::oauth2::OAuth2Source;
+use super::rotation::Rotation;
 use super::signed::SelfSigned;
+use super::state_file::StateError;
 use super::{AccessToken, Token};
 use crate::clock::Clock;
 use crate::config::profile::{ProfileConfig, ProfileKind};
@@ -61,21 +63,29 @@ pub enum Source {
     /// `http_login`
     Login(Box<LoginSource>),
     /// `self_signed_jwt`
-    SelfSigned(SelfSigned),
+    SelfSigned(Box<SelfSigned>),
     /// `static_token`, `user_credentials`
     Fixed(Fixed),
 }
 
 impl Source {
-    /// The source of this profile. Touches nothing but its own state file.
-    pub fn of(profile: Arc<ProfileConfig>, clock: Clock) -> Self {
-        match &profile.kind {
-            ProfileKind::OAuth2(_) => Self::OAuth2(Box::new(OAuth2Source::new(profile, clock))),
-            ProfileKind::HttpLogin(_) => Self::Login(Box::new(LoginSource::new(profile, clock))),
-            ProfileKind::SelfSignedJwt(_) => Self::SelfSigned(SelfSigned::new(profile, clock)),
+    /// The source of this profile. Touches nothing but its own state file, which may be in the way.
+    pub fn of(profile: Arc<ProfileConfig>, clock: Clock) -> Result<Self, StateError> {
+        Ok(match &profile.kind {
+            ProfileKind::OAuth2(_) => Self::OAuth2(Box::new(OAuth2Source::new(profile, clock)?)),
+            ProfileKind::HttpLogin(_) => Self::Login(Box::new(LoginSource::new(profile, clock)?)),
+            ProfileKind::SelfSignedJwt(_) => Self::SelfSigned(Box::new(SelfSigned::new(profile, clock))),
             ProfileKind::StaticToken(_) | ProfileKind::UserCredentials { .. } => {
                 Self::Fixed(Fixed::new(profile, clock))
             }
+        })
+    }
+
+    /// The refresh token, where there is one.
+    pub fn rotation(&self) -> Option<Arc<Rotation>> {
+        match self {
+            Self::OAuth2(source) => source.rotation(),
+            Self::Login(_) | Self::SelfSigned(_) | Self::Fixed(_) => None,
         }
     }
 }
@@ -101,7 +111,8 @@ impl TokenSource for Source {
 
     fn follows_inputs(&self) -> bool {
         match self {
-            Self::OAuth2(_) | Self::Login(_) => false,
+            Self::OAuth2(source) => source.follows_inputs(),
+            Self::Login(_) => false,
             Self::SelfSigned(source) => source.follows_inputs(),
             Self::Fixed(source) => source.follows_inputs(),
         }

@@ -74,14 +74,14 @@ fn after_the_first_request_of_a_generation_injecting_allocates_nothing() {
         injector.prepare().unwrap();
         let mut first = request();
         assert_eq!(
-            credential.for_anybody().apply(&mut first, clock.now()).unwrap().generation,
+            credential.bind(None).apply(&mut first, clock.now()).unwrap().generation,
             Some(Generation(generation))
         );
         let mut headers: Vec<HeaderMap> = (0..100).map(|_| request()).collect();
         let count = allocation_counter::measure(|| {
             for headers in &mut headers {
                 assert_eq!(
-                    credential.for_anybody().apply(headers, clock.now()).unwrap().generation,
+                    credential.bind(None).apply(headers, clock.now()).unwrap().generation,
                     Some(Generation(generation))
                 );
             }
@@ -125,12 +125,8 @@ fn a_request_sees_one_generation_as_a_whole_while_others_are_published() {
                 let mut seen = Generation(0);
                 while !done.load(Ordering::SeqCst) {
                     let mut headers = request();
-                    let used = credential
-                        .for_anybody()
-                        .apply(&mut headers, clock.now())
-                        .unwrap()
-                        .generation
-                        .unwrap();
+                    let used =
+                        credential.bind(None).apply(&mut headers, clock.now()).unwrap().generation.unwrap();
                     let expected = format!("Bearer token-{used}-");
                     assert!(headers["authorization"].to_str().unwrap().starts_with(&expected));
                     assert!(used >= seen, "an older generation came back");

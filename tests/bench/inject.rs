@@ -71,7 +71,7 @@ fn inject(bench: &mut Criterion) {
     bench.bench_function("snapshot load to header set", |bench| {
         bench.iter_batched_ref(
             request,
-            |headers| credential.for_anybody().apply(headers, clock.now()),
+            |headers| credential.bind(None).apply(headers, clock.now()),
             BatchSize::SmallInput,
         );
     });

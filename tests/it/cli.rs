@@ -146,6 +146,11 @@ fn explain_shows_the_way_of_a_request_and_no_secret() {
     for part in ["main", &upstream, "uthorization", "-api-key"] {
         assert!(ended.out.to_ascii_lowercase().contains(&part.to_ascii_lowercase()), "{part}: {}", ended.out);
     }
+    let more = text.replace("client_id:", "dpop: true\n    client_id:") + "    csrf: { path: /root/?a=b }\n";
+    let write = fine.run(&more, &["explain", "POST", "http://localhost:4080/items"]);
+    for part in ["authorization: DPoP ", "dpop: <a proof", "x-csrf-token: <fetched with GET /root/,"] {
+        assert!(write.out.contains(part), "{part}: {}{}", write.out, write.err);
+    }
     assert_eq!(fine.setup.idp.count() + fine.setup.upstream.count(), 0, "explain calls nobody");
     let none = fine.run(
         &text.replace("upstream: ${UPSTREAM}", "upstream: ${UPSTREAM}\n    match: { path_prefix: /api }"),

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::support::client::Connection;
 use crate::support::gate::Gate;
+use crate::support::http2::{Http2Upstream, Manners, Request2};
 use crate::support::leaks;
 use crate::support::patience::eventually;
 use crate::support::reply::{Reply, Step};
@@ -412,8 +414,8 @@ fn the_most_talkative_log_says_no_csrf_token() {
         assert_eq!(rig.call("POST", "/x", &[], b"{}").status, 200);
         odata.forget();
     }
-    let text = rig.process().stderr();
-    assert!(text.matches("answered").count() >= 2, "it is talkative: {text}");
+    // What a process says is read beside the test.
+    eventually("it is talkative", || rig.process().stderr().matches("answered").count() >= 2);
     // Dropping the rig looks through everything that was said for the mark of this rig, which both of them carry.
 }
 
@@ -426,4 +428,63 @@ fn a_token_that_is_renewed_keeps_the_session() {
     rig.upstream.script([refusal()]);
     assert_eq!(rig.call("POST", "/x", &[], b"{}").status, 200);
     assert_eq!((fetches(&rig), rig.idp.count()), (1, 2));
+}
+
+#[test]
+fn over_http2_too_a_write_carries_a_token_and_its_cookies() {
+    let script = |seen: &Request2| {
+        let field = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok());
+        let answer = |status: u16| http::Response::builder().status(status);
+        match (seen.head.split(' ').next(), field("x-csrf-token"), field("cookie")) {
+            (Some("GET"), Some("Fetch"), None) => {
+                let answer = answer(200).header("x-csrf-token", "t1").header("set-cookie", "s=1; path=/");
+                answer.body(()).ok()
+            }
+            (Some("POST"), Some("t1"), Some("s=1; a=b; c=d")) => None,
+            _ => answer(403).header("x-csrf-token", "Required").body(()).ok(),
+        }
+    };
+    let upstream = Http2Upstream::start(Manners { script: Some(Arc::new(script)), ..Manners::default() });
+    let setup = Setup::new().variable("UPSTREAM", format!("http://{}", upstream.address()));
+    let rig = setup.route("http2: prior_knowledge").route("csrf: { path: /root/ }").start();
+    for _ in 0..2 {
+        let answer = rig.call("POST", "/x", &[("Cookie", "a=b; c=d")], b"a body");
+        assert_eq!(answer.status, 200, "{:?}", upstream.seen());
+    }
+    assert_eq!((upstream.seen().len(), upstream.connections()), (3, 1));
+}
+
+#[test]
+fn each_caller_with_a_credential_of_its_own_has_a_session_of_its_own() {
+    let setup = Setup::new();
+    let (tokens, mark) = (setup.idp.tokens(), setup.idp.mark().to_owned());
+    setup.idp.answer_with(move |seen| {
+        let text = format!("tok-{mark}-{}", seen.number);
+        tokens.issue(&text, &format!("subject-{}", seen.number), seen.number, Duration::from_secs(3600));
+        Some(Reply::json(200, format!(r#"{{"access_token":"{text}","expires_in":3600}}"#)))
+    });
+    let tokens = setup.idp.tokens();
+    setup.upstream.answer_with(move |seen| {
+        let who = tokens.find(seen.header("authorization")?.strip_prefix("Bearer ")?)?.client;
+        if seen.header("x-csrf-token") == Some("Fetch") {
+            let cookie = format!("session={who}");
+            let headers = [("X-CSRF-Token", who.as_str()), ("Set-Cookie", cookie.as_str())];
+            return Some(Reply::new(200, &headers, ""));
+        }
+        let own = cookies(seen).get("session") == Some(&who) && seen.header("x-csrf-token") == Some(&who);
+        // A session of somebody else is worse than none.
+        (!own).then(|| Reply::new(409, &[], "whose session is this?"))
+    });
+    let yaml = "profiles:\n  main:\n    type: oauth2_token_exchange\n    token_service_url: ${TOKEN_URL}\n    client_id: ${CLIENT_ID}\n    \
+                client_secret: { env: CLIENT_SECRET }\n    subject_token: { header: Authorization }\nroutes:\n  main:\n    \
+                upstream: ${UPSTREAM}\n    profile: main\n    csrf: { path: /root/ }\n";
+    let rig = setup.yaml(yaml).start();
+    let subjects = [leaks::mint(), leaks::mint(), leaks::mint()];
+    for _ in 0..2 {
+        for subject in &subjects {
+            let answer = rig.call("POST", "/x", &[("Authorization", &format!("Bearer {subject}"))], b"{}");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
+    assert_eq!((fetches(&rig), writes(&rig).len()), (3, 6));
 }

@@ -49,9 +49,14 @@ fn config_maps(path: &str) -> Vec<Snippet> {
 fn snippets() -> Vec<Snippet> {
     let whole = |path: &str| Snippet { place: path.to_owned(), text: read(path) };
     let mut snippets = vec![whole("proxy.yaml"), whole("deploy/compose/proxy.yaml"), of_help()];
-    for path in
-        ["README.md", "docs/configuration.md", "docs/operation.md", "docs/design.md", "deploy/README.md"]
-    {
+    for path in [
+        "README.md",
+        "docs/configuration.md",
+        "docs/presets.md",
+        "docs/operation.md",
+        "docs/design.md",
+        "deploy/README.md",
+    ] {
         snippets.extend(fenced(path));
     }
     for entry in std::fs::read_dir(root().join("deploy/kubernetes")).unwrap() {
@@ -86,10 +91,27 @@ fn surroundings(text: &str, folder: &Path) -> (String, Environment) {
     let mut text = text.to_owned();
     for (number, path) in words("{ file: ").into_iter().enumerate() {
         let there = folder.join(format!("secret-{number}"));
-        std::fs::write(&there, "something\n").unwrap();
+        std::fs::write(&there, content_of(&path)).unwrap();
         text = text.replace(&format!("{{ file: {path} }}"), &format!("{{ file: {} }}", there.display()));
     }
     (text, environment)
+}
+
+/// What a file of this name holds.
+fn content_of(path: &str) -> String {
+    let fixture = |name: &str| read(&format!("tests/fixtures/keys/{name}"));
+    let client =
+        |secret: &str| format!(r#"{{"url":"https://a.example","clientid":"a","clientsecret":"{secret}"}}"#);
+    match path.rsplit_once('.') {
+        Some((_, "key")) => fixture("p256.pem"),
+        Some((_, "crt")) => fixture("p256-cert.pem"),
+        Some((name, "json")) if name.contains("google") => serde_json::json!({
+            "type": "service_account", "client_email": "a@b.example", "private_key": fixture("rsa.pem"),
+        })
+        .to_string(),
+        Some((_, "json")) => client("something"),
+        _ => "something\n".to_owned(),
+    }
 }
 
 #[test]

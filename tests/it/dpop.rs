@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Response;
+use sidepass::config::{ConfigFile, load};
 
 use crate::support::client::Connection;
 use crate::support::dpop::{Checker, Proof, hash};
@@ -47,6 +48,7 @@ fn every_request_carries_the_bound_token_and_a_proof_of_its_own() {
     assert_eq!(checker.wrong(), [""; 0]);
     let thumbprints: Vec<_> = rig.upstream.seen().iter().map(|seen| proof(seen).thumbprint).collect();
     assert_eq!(thumbprints[0], proof(&rig.idp.calls()[0]).thumbprint, "one key on both sides");
+    assert_eq!(rig.profile_status("main")["bound_to"], thumbprints[0]);
     assert_eq!(rig.idp.calls()[0].head.all("dpop").len(), 1);
 }
 
@@ -300,4 +302,22 @@ fn a_csrf_token_is_fetched_with_a_proof_as_well() {
     assert_eq!(nonces(&rig), ["", "u-1", "u-1"]);
     eventually("it is counted", || rig.metric("sidepass_replays_total", &["cause=\"dpop_nonce\""]) == 1.0);
     assert_eq!(checker.wrong(), [""; 0]);
+}
+
+#[test]
+fn a_refresh_token_that_outlives_its_key_is_warned_about() {
+    let warnings = |dpop: &str, authentication: &str| -> Vec<String> {
+        let text = format!(
+            "profiles:\n  p:\n    type: oauth2_refresh_token\n    token_service_url: https://id.example/token\n    client_id: a\n    \
+             refresh_token: {{ env: REFRESH }}\n    state_file: /tmp/nowhere\n    {authentication}\n    dpop: {dpop}\n\
+             routes:\n  r:\n    upstream: https://api.example\n    profile: p\n"
+        );
+        let file = ConfigFile { path: "proxy.yaml".into(), text };
+        let environment =
+            [("REFRESH", "r"), ("SECRET", "s")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let loaded = load(&[file], &environment.into()).unwrap_or_else(|errors| panic!("{errors}"));
+        loaded.warnings.iter().map(|warning| warning.key.clone()).collect()
+    };
+    assert_eq!(warnings("true", "client_authentication: none"), ["profiles.p.dpop"]);
+    assert_eq!(warnings("true", "client_secret: { env: SECRET }"), [""; 0]);
 }

@@ -54,7 +54,11 @@ fn commands_show_the_endpoints_of_an_issuer() {
     assert_eq!(checked.code, 0, "{}", checked.err);
     let endpoint = format!("profiles.main: token endpoint {}", setup.idp.url());
     assert!(checked.out.contains(&endpoint), "{}", checked.out);
-    assert!(checked.out.contains("authorization endpoint https://consent.example/authorize?…"), "{}", checked.out);
+    assert!(
+        checked.out.contains("authorization endpoint https://consent.example/authorize?…"),
+        "{}",
+        checked.out
+    );
     let token = run(&["token", "main"], None);
     assert!(token.code == 0 && token.out.contains(&setup.idp.url()), "{}{}", token.out, token.err);
     let nowhere = run(&["check"], Some("https://127.0.0.1:1/tenant"));

@@ -31,7 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("figment", &["config"]),
     ("granit_parser", &["config/yaml"]),
     ("reqwest", &["token/http"]),
-    ("arc_swap", &["token/cell", "token/dpop", "inject", "proxy/csrf/session", "app"]),
+    ("arc_swap", &["token/cell", "token/dpop", "inject", "proxy/csrf", "tls", "app"]),
     ("prometheus", &["metrics"]),
     ("tracing_subscriber", &["telemetry"]),
 ];

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test's panic is its report")]
 
 mod admin;
+mod authorize;
 mod cli;
 mod config;
 mod corpus;
@@ -14,7 +15,9 @@ mod dpop;
 mod failures;
 mod guard;
 mod http;
+mod http_login;
 mod http2_windows;
+mod import;
 mod inject;
 mod issuer;
 mod layering;
@@ -27,8 +30,11 @@ mod message_stream;
 mod message_streaming;
 mod message_trailers;
 mod paths;
+mod providers;
+mod presets;
 mod refresh;
 mod rejected;
+mod rotation;
 mod secrecy;
 mod server_descriptors;
 mod server_drain;
@@ -42,6 +48,8 @@ mod server_tunnel;
 mod server_unix;
 mod server_workers;
 mod shutdown;
+mod signed;
+mod subjects;
 mod support;
 mod token_fields;
 mod upgrade;

@@ -14,9 +14,11 @@ pub(crate) mod proxy;
 pub(crate) mod raw_http2;
 pub(crate) mod reply;
 pub(crate) mod rig;
+pub(crate) mod rotating;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod streams;
+pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod upstream;
 

@@ -106,7 +106,9 @@ pub struct AssertionConfig {
     pub issuer: Option<SecretSource>,
     /// `sub`
     pub subject: Option<SecretSource>,
-    /// Further claims.
+    /// `scope`, for services that want it in the JWT (Google).
+    pub scope: Option<SecretSource>,
+    /// Further claims, and other values for ours; `null` leaves one out.
     pub claims: Map<String, Value>,
     /// How it is signed and addressed.
     pub jwt: JwtOptions,
@@ -119,6 +121,7 @@ impl std::fmt::Debug for AssertionConfig {
             .field("key", &self.key)
             .field("issuer", &self.issuer)
             .field("subject", &self.subject)
+            .field("scope", &self.scope)
             .field("claims", &self.claims.keys().collect::<Vec<_>>())
             .field("jwt", &self.jwt)
             .finish()
@@ -134,7 +137,7 @@ impl JwtOptions {
 impl AssertionConfig {
     pub(super) fn sources<'a>(&'a self, into: &mut Vec<&'a SecretSource>) {
         self.key.sources(into);
-        into.extend(self.issuer.iter().chain(&self.subject));
+        into.extend(self.issuer.iter().chain(&self.subject).chain(&self.scope));
         self.jwt.sources(into);
     }
 }

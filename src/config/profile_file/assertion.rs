@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::super::form::{self, Kind};
-use super::super::profile::{Algorithm, AssertionConfig, JwtOptions, Thumbprint};
+use super::super::profile::{
+    Algorithm, AssertionConfig, ContentType, JwtOptions, KeyPairConfig, Scope, Thumbprint,
+};
 use super::super::reader::{At, Fields, Keys, Read};
 use super::super::scope;
 use super::client;
@@ -34,7 +36,17 @@ const OPTION_ALIASES: &[(&str, &str)] = &[
 ];
 
 const ASSERTION_KEYS: Keys = Keys {
-    known: &["issuer", "subject", "audience", "claims", "algorithm", "key_id", "thumbprint", "lifetime"],
+    known: &[
+        "issuer",
+        "subject",
+        "audience",
+        "scope",
+        "claims",
+        "algorithm",
+        "key_id",
+        "thumbprint",
+        "lifetime",
+    ],
     aliases: OPTION_ALIASES,
 };
 
@@ -80,6 +92,17 @@ fn options(fields: &Fields<'_>, signer: Signer, lifetime: Duration) -> Read<JwtO
     })
 }
 
+/// A thumbprint is one of a certificate.
+pub(super) fn certified(at: &At<'_>, jwt: &JwtOptions, key: &KeyPairConfig) -> Read<()> {
+    match (jwt.thumbprint, &key.certificate) {
+        (Thumbprint::None, _) | (_, Some(_)) => Ok(()),
+        _ => Err(at.error_hint(
+            "`thumbprint` is that of a certificate, and `key_pair` has none",
+            "add it: key_pair: { certificate: { file: … }, private_key: { file: … } }",
+        )),
+    }
+}
+
 /// A JWS algorithm that fits what signs.
 pub(super) fn algorithm(at: &At<'_>, signer: Signer) -> Read<Algorithm> {
     let words: Vec<_> = Algorithm::ALL.iter().map(|algorithm| (algorithm.as_str(), *algorithm)).collect();
@@ -104,6 +127,21 @@ pub(super) fn assertion(fields: &Fields<'_>, lifetime: Duration) -> Read<Asserti
     let plain = |key: &str| own.optional(key, |at| form::source(at, Kind::Plain));
     let (issuer, subject) = (plain("issuer"), plain("subject"));
     let claims = own.or("claims", serde_json::Map::new(), scope::json_object);
+    let scope = own.or("scope", None, |at| scope::scope(at, Ok(ContentType::Form), " "));
+    let scope = scope.map(|scope| match scope {
+        Some(Scope::Text(source)) => Some(source),
+        _ => None,
+    });
     let jwt = options(&own, Signer::Key, lifetime);
-    Ok(AssertionConfig { key: key?, issuer: issuer?, subject: subject?, claims: claims?, jwt: jwt? })
+    if let (Ok(key), Ok(jwt)) = (&key, &jwt) {
+        certified(&own.at, jwt, key)?;
+    }
+    Ok(AssertionConfig {
+        key: key?,
+        issuer: issuer?,
+        subject: subject?,
+        scope: scope?,
+        claims: claims?,
+        jwt: jwt?,
+    })
 }

@@ -4,14 +4,14 @@ use super::super::SecretSource;
 use super::super::form::{self, Kind};
 use super::super::node::Value;
 use super::super::profile::{
-    BasicEncoding, ClientAuthentication, ClientConfig, ClientSecret, DpopConfig, KeyPairConfig,
+    Algorithm, BasicEncoding, ClientAuthentication, ClientConfig, ClientSecret, DpopConfig, KeyPairConfig,
 };
-use super::super::reader::{At, Fields, Keys, Read};
+use super::super::reader::{At, Fields, Keys, Read, fold_value};
 use super::assertion;
 
 /// The ways to prove who the client is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     RequestHeader,
     BodyParameter,
     None,
@@ -24,30 +24,47 @@ enum Way {
 const TEACH: &str = "`request_header`, `body_parameter`, `none`, `client_secret_jwt`, `private_key_jwt`, \
                      `tls_client_auth` or `client_assertion`";
 
+/// Ways by name: ours first among those of one meaning.
+const WAYS: [(&str, Way); 18] = [
+    ("request_header", Way::RequestHeader),
+    ("header", Way::RequestHeader),
+    ("client_secret_basic", Way::RequestHeader),
+    ("basic", Way::RequestHeader),
+    ("basic_auth_header", Way::RequestHeader),
+    ("body_parameter", Way::BodyParameter),
+    ("body", Way::BodyParameter),
+    ("client_secret_post", Way::BodyParameter),
+    ("post", Way::BodyParameter),
+    ("none", Way::None),
+    ("public", Way::None),
+    ("client_secret_jwt", Way::SecretJwt),
+    ("private_key_jwt", Way::KeyJwt),
+    ("tls_client_auth", Way::Tls),
+    ("self_signed_tls_client_auth", Way::Tls),
+    ("mtls", Way::Tls),
+    ("x509", Way::Tls),
+    ("client_assertion", Way::Assertion),
+];
+
 fn way(at: &At<'_>) -> Read<Way> {
-    at.choice(
-        &[
-            ("request_header", Way::RequestHeader),
-            ("header", Way::RequestHeader),
-            ("client_secret_basic", Way::RequestHeader),
-            ("basic", Way::RequestHeader),
-            ("basic_auth_header", Way::RequestHeader),
-            ("body_parameter", Way::BodyParameter),
-            ("body", Way::BodyParameter),
-            ("client_secret_post", Way::BodyParameter),
-            ("post", Way::BodyParameter),
-            ("none", Way::None),
-            ("public", Way::None),
-            ("client_secret_jwt", Way::SecretJwt),
-            ("private_key_jwt", Way::KeyJwt),
-            ("tls_client_auth", Way::Tls),
-            ("self_signed_tls_client_auth", Way::Tls),
-            ("mtls", Way::Tls),
-            ("x509", Way::Tls),
-            ("client_assertion", Way::Assertion),
-        ],
-        TEACH,
-    )
+    at.choice(&WAYS, TEACH)
+}
+
+/// The same without a word about what is not known.
+pub(super) fn known_way(at: &At<'_>) -> Option<Way> {
+    let Value::Scalar(scalar) = &at.node.value else { return None };
+    let folded = fold_value(&scalar.text());
+    WAYS.iter().find(|(name, _)| fold_value(name) == folded).map(|(_, way)| *way)
+}
+
+impl Way {
+    pub(super) fn needs_secret(self) -> bool {
+        matches!(self, Self::RequestHeader | Self::BodyParameter | Self::SecretJwt)
+    }
+
+    pub(super) fn needs_key(self) -> bool {
+        matches!(self, Self::KeyJwt | Self::Tls)
+    }
 }
 
 /// What a client is unless it says so.
@@ -100,7 +117,11 @@ fn authentication(fields: &Fields<'_>, way: Way) -> Read<ClientAuthentication> {
         Way::KeyJwt => {
             let jwt = assertion::client_jwt(fields, assertion::Signer::Key);
             let key = fields.required("key_pair", key_pair);
-            ClientAuthentication::KeyJwt { key: key?, jwt: jwt? }
+            let (key, jwt) = (key?, jwt?);
+            if let Some(at) = fields.get("client_assertion") {
+                assertion::certified(at, &jwt, &key)?;
+            }
+            ClientAuthentication::KeyJwt { key, jwt }
         }
         Way::Tls => {
             fields.required("key_pair", certified_pair)?;
@@ -124,7 +145,7 @@ fn unused(fields: &Fields<'_>, way: Way) -> Read<()> {
         }
     };
     let header = way == Way::RequestHeader;
-    let secret = matches!(way, Way::RequestHeader | Way::BodyParameter | Way::SecretJwt);
+    let secret = way.needs_secret();
     let assertion = matches!(way, Way::SecretJwt | Way::KeyJwt | Way::Assertion);
     needs(
         "client_secret",
@@ -209,7 +230,7 @@ pub(super) fn key_pair(at: &At<'_>) -> Read<KeyPairConfig> {
 }
 
 /// A key with its certificate.
-pub(super) fn certified_pair(at: &At<'_>) -> Read<KeyPairConfig> {
+pub(crate) fn certified_pair(at: &At<'_>) -> Read<KeyPairConfig> {
     let pair = key_pair(at)?;
     if pair.certificate.is_none() {
         return Err(at.error_hint(
@@ -248,6 +269,15 @@ pub(super) fn dpop(at: &At<'_>) -> Read<Option<DpopConfig>> {
     }
     let fields = at.fields(&DPOP_KEYS)?;
     let private_key = fields.optional("private_key", |at| pem(at, Kind::Secret, "PRIVATE KEY"));
-    let algorithm = fields.optional("algorithm", |at| assertion::algorithm(at, assertion::Signer::Key));
+    let algorithm = fields.optional("algorithm", |at| {
+        let algorithm = assertion::algorithm(at, assertion::Signer::Key)?;
+        if fields.get("private_key").is_none() && algorithm != Algorithm::Es256 {
+            return Err(at.error_hint(
+                "a key that is made at start signs with ES256",
+                "leave it out, or name the key: private_key: { file: key.pem }",
+            ));
+        }
+        Ok(algorithm)
+    });
     Ok(Some(DpopConfig { private_key: private_key?, algorithm: algorithm? }))
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::super::form::{self, Kind};
 use super::super::profile::{AuthorizationCode, Grant, RefreshToken};
 use super::super::reader::{At, Broken, Fields, Read, fold_value};
+use super::super::url::Scheme;
+use super::super::{HttpUrl, SecretSource};
 use super::keys::Type;
 use super::{assertion, exchange, saml};
 
@@ -65,8 +67,23 @@ fn grant_type(fields: &Fields<'_>) -> Read<Grant> {
     }
 }
 
+/// Where a person signs in: never in clear text.
+fn page_url(at: &At<'_>) -> Read<SecretSource> {
+    let source = form::source(at, Kind::Plain)?;
+    let text = source.read().map_err(|error| at.error(error.0))?;
+    let url = HttpUrl::parse(text.expose()).map_err(|error| at.error(format!("this {error}")))?;
+    if url.scheme() == Scheme::Http && !url.is_loopback() {
+        return Err(at.error_hint("a person would sign in over http:// in clear text", "write https://"));
+    }
+    Ok(source)
+}
+
 fn authorization_code(fields: &Fields<'_>) -> Read<Grant> {
-    let authorization_url = fields.optional("authorization_url", |at| form::source(at, Kind::Plain));
+    let authorization_url = match fields.get("issuer") {
+        // Its metadata name the page.
+        Some(_) => fields.optional("authorization_url", page_url),
+        None => fields.required("authorization_url", page_url).map(Some),
+    };
     let state_file = fields.required("state_file", |at| form::relative(at, &at.text()?));
     let port = fields.or("redirect_port", 0, |at: &At<'_>| at.count(0, 65535));
     Ok(Grant::AuthorizationCode(AuthorizationCode {

@@ -7,7 +7,10 @@ use super::super::suggest::did_you_mean;
 pub(super) const KEYS: Keys = Keys {
     known: &[
         "type",
+        "preset",
         "description",
+        "service_key",
+        "from_binding",
         "token_service_url",
         "issuer",
         "client_id",
@@ -55,6 +58,10 @@ pub(super) const KEYS: Keys = Keys {
         "token_wait",
     ],
     aliases: &[
+        ("binding", "from_binding"),
+        ("service_binding", "from_binding"),
+        ("credentials", "service_key"),
+        ("key_file", "service_key"),
         ("token_url", "token_service_url"),
         ("token_endpoint", "token_service_url"),
         ("token_uri", "token_service_url"),
@@ -105,6 +112,8 @@ pub(super) const KEYS: Keys = Keys {
         ("expires_in", "default_lifetime"),
         ("token_fetch_retry_interval", "there is nothing to set: retries back off by themselves"),
         ("timeout", "token_wait"),
+        ("tenant", "it is a parameter of presets: write it beside `preset: NAME`"),
+        ("domain", "it is a parameter of presets: write it beside `preset: NAME`"),
         ("name", "the name of a profile is its key: `profiles: { NAME: … }`"),
     ],
 };
@@ -156,14 +165,19 @@ impl Type {
     pub(super) fn read(fields: &Fields<'_>) -> Read<Self> {
         let Some(at) = fields.get("type") else { return Ok(Self::ClientCredentials) };
         let text = at.text()?;
-        let folded = fold_value(&text);
-        if let Some((_, found)) = TYPES.iter().find(|(name, _)| fold_value(name) == folded) {
-            return Ok(*found);
+        if let Some(found) = Self::named(&text) {
+            return Ok(found);
         }
         let ours: Vec<_> = TYPES.iter().map(|(name, _)| *name).take(11).collect();
         let hint = did_you_mean(&text, TYPES.iter().map(|(name, _)| *name))
             .unwrap_or_else(|| format!("there are: {}", ours.join(", ")));
         Err(at.error_hint(format!("{} is not a type of profile that is there", at.quoted()), hint))
+    }
+
+    /// The type of this name.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        let folded = fold_value(text);
+        TYPES.iter().find(|(name, _)| fold_value(name) == folded).map(|(_, found)| *found)
     }
 
     /// As it is written in proxy.yaml.
@@ -176,14 +190,14 @@ impl Type {
     }
 
     /// Whether a profile of this type may have this key.
-    fn allows(self, key: &str) -> bool {
+    pub(super) fn allows(self, key: &str) -> bool {
         match key {
-            "type" | "description" | "required" | "default_lifetime" | "stale_if_error" | "token_wait" => {
-                true
-            }
+            "type" | "preset" | "description" | "required" | "default_lifetime" | "stale_if_error"
+            | "token_wait" => true,
             "token_service_url" | "allow_cleartext" | "ca_file" | "answer" => {
                 self.is_oauth2() || self == Self::HttpLogin
             }
+            "service_key" | "from_binding" => self.is_oauth2() || self == Self::SelfSignedJwt,
             "key_pair" => self.is_oauth2() || matches!(self, Self::HttpLogin | Self::SelfSignedJwt),
             "grant_type" => self == Self::ClientCredentials,
             "username" => self == Self::Password,

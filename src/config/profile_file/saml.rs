@@ -33,7 +33,10 @@ pub(super) fn saml(fields: &Fields<'_>) -> Read<SamlAssertion> {
             _ => Ok(UserId::Fixed(form::source(at, Kind::Plain)?)),
         }
     });
+    // CPI "Client Key"; the other services know it as the user of the token service.
+    let client = fields.required("client_id", |at| form::source(at, Kind::Plain));
     let target = target?;
+    client?;
     if let (TargetSystem::SuccessFactors, Ok(None)) = (target, &company_id) {
         let at = &fields.at;
         return Err(at.key_error("`company_id` is missing", Some("SuccessFactors wants it".to_owned())));

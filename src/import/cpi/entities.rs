@@ -147,6 +147,6 @@ pub(super) fn parameter(draft: &mut Draft<'_>, wanted: &str, object: &Map<String
         item.about(description);
     }
     let name = draft.name(Kind::Parameter.section(), wanted, &mut item);
-    let value: Yaml = draft.variable(&name, "VALUE");
+    let value: Yaml = draft.variable(&name, "");
     draft.add_value(Kind::Parameter.section(), name, item, value);
 }

@@ -92,7 +92,7 @@ fn proof(draft: &mut Draft<'_>, item: &mut Item, name: &str, properties: &mut Pr
                      `clientId` and its secret, which differ, are not sent in the body beside them",
                 );
             }
-            item.note("`tokenServiceUser` and `tokenServicePassword` of the destination.");
+            item.note("By `tokenServiceUser` and `tokenServicePassword`, which go into the header.");
             put_id(draft, item, Some(user));
             let secret = draft.variable(name, "CLIENT_SECRET");
             item.put("client_secret", secret);
@@ -102,7 +102,9 @@ fn proof(draft: &mut Draft<'_>, item: &mut Item, name: &str, properties: &mut Pr
             put_id(draft, item, id);
             let secret = draft.variable(name, "CLIENT_SECRET");
             item.put("client_secret", secret);
-            item.note("`tokenService.addClientCredentialsInBody`, which is true where it does not stand.");
+            item.note(
+                "By `tokenService.addClientCredentialsInBody`, which is true unless it says otherwise.",
+            );
             item.word("client_authentication", if in_body { "body_parameter" } else { "request_header" });
         }
     }

@@ -5,9 +5,14 @@ use http::HeaderName;
 use super::authentication::Credential;
 use super::client;
 use super::properties::Properties;
-use crate::config::{HttpUrl, OURS, looks_secret, url::Scheme};
+use crate::config::{HttpUrl, OURS, url::Scheme};
+use crate::import::custom::is_secret;
 use crate::import::draft::{Draft, Item, Section};
+use crate::import::token_url;
 use crate::import::yaml::{Entry, Yaml};
+
+/// Headers of a route; an upstream takes hardly more.
+const MAX_HEADERS: usize = 100;
 
 /// Adds the route of a destination; what it cannot have is said of the destination.
 pub(super) fn read(
@@ -55,6 +60,9 @@ pub(super) fn read(
         item.text("profile", name);
     }
     if credential == Credential::Certificate {
+        if HttpUrl::parse(url.trim()).is_ok_and(|url| url.scheme() == Scheme::Http) {
+            item.error("a client certificate is shown in TLS, and its URL is http://");
+        }
         let pair = client::key_pair(draft, &mut item, name, store.as_deref().unwrap_or("not named"));
         item.put("client_certificate", pair);
     }
@@ -82,8 +90,8 @@ fn way(item: &mut Item, route: &str, url: &str, secret: bool) {
         Ok(parsed) => parsed,
         Err(error) => return item.error(format!("its URL {error}")),
     };
-    if parsed.is_loopback() && [4080, 4090].contains(&parsed.port()) {
-        return item.error("its URL is where sidepass itself listens: give one of them another port");
+    if token_url::is_ours(&parsed) {
+        return item.error(format!("its URL {}", token_url::OURS));
     }
     if parsed.query().is_some() {
         item.warn("the query of its URL is left out: the app has to send it");
@@ -107,6 +115,10 @@ fn headers(
     let mut headers: Vec<Entry> = Vec::new();
     let client = properties.text("sap-client").map(|client| ("sap-client", client));
     for (key, value) in properties.group("URL.headers.").into_iter().chain(client) {
+        if headers.len() >= MAX_HEADERS {
+            about.error(format!("more than {MAX_HEADERS} headers are not for one route"));
+            break;
+        }
         let why = match HeaderName::from_bytes(key.as_bytes()) {
             Err(_) => Some("that is no name of a header"),
             Ok(header) if OURS.contains(&header.as_str()) => Some("it belongs to the connection"),
@@ -128,8 +140,7 @@ fn headers(
                 "the header `{key}` holds what no header can: put the real value into the variable"
             ));
         }
-        let value =
-            if fits && !looks_secret(key) { Yaml::Template(value) } else { draft.variable(name, key) };
+        let value = if fits && !is_secret(key) { Yaml::Template(value) } else { draft.variable(name, key) };
         headers.push(Entry::new(key, value));
     }
     headers

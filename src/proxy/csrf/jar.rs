@@ -15,7 +15,7 @@ const BYTES: usize = 16 << 10;
 
 /// The cookies of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::proxy) struct Jar {
+pub(super) struct Jar {
     cookies: Vec<Cookie>,
 }
 

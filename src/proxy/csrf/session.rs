@@ -16,7 +16,7 @@ use crate::error::ProxyError;
 
 /// What a fetch brings.
 #[derive(Debug)]
-pub(in crate::proxy) enum Fetched {
+pub(super) enum Fetched {
     /// A token, and the cookies of its session.
     Token(HeaderValue, Jar),
     /// The upstream refuses the credential itself.

@@ -12,6 +12,10 @@ fn csrf() -> Csrf {
     })
 }
 
+fn session() -> Arc<Session> {
+    csrf().sessions.of(None)
+}
+
 fn token(text: &'static str) -> Fetched {
     Fetched::Token(HeaderValue::from_static(text), Jar::default())
 }
@@ -47,7 +51,7 @@ fn an_answer_without_a_token_is_told_without_its_query_or_its_fields() {
 
 #[tokio::test]
 async fn a_failure_is_everybodys_who_waited_for_it_and_nobodys_after_that() {
-    let (csrf, (end, ended)) = (csrf(), oneshot::channel());
+    let (session, (end, ended)) = (session(), oneshot::channel());
     let calls = AtomicUsize::new(0);
     let failing = async {
         calls.fetch_add(1, Ordering::Relaxed);
@@ -55,24 +59,28 @@ async fn a_failure_is_everybodys_who_waited_for_it_and_nobodys_after_that() {
         Err(ProxyError::Csrf("gone".into()))
     };
     let never = || async { panic!("somebody fetches already") };
-    let (first, second, third, ()) =
-        tokio::join!(csrf.held(None, failing), csrf.held(None, never()), csrf.held(None, never()), async {
+    let (first, second, third, ()) = tokio::join!(
+        session.held(None, failing),
+        session.held(None, never()),
+        session.held(None, never()),
+        async {
             end.send(()).unwrap();
-        });
+        }
+    );
     for outcome in [first, second, third] {
         assert_eq!(outcome.unwrap_err().to_string(), "no CSRF token: gone");
     }
     assert_eq!(calls.into_inner(), 1);
-    let held = csrf.held(None, async { Ok(token("t")) }).await.unwrap().unwrap();
+    let held = session.held(None, async { Ok(token("t")) }).await.unwrap().unwrap();
     assert_eq!(text(&held), "t");
 }
 
 #[tokio::test]
 async fn a_fetch_that_is_given_up_leaves_its_place_to_the_next() {
-    let csrf = csrf();
-    let mut first = Box::pin(csrf.held(None, std::future::pending()));
+    let session = session();
+    let mut first = Box::pin(session.held(None, std::future::pending()));
     assert!(poll_once(first.as_mut()).is_none());
-    let mut second = Box::pin(csrf.held(None, async { Ok(token("t")) }));
+    let mut second = Box::pin(session.held(None, async { Ok(token("t")) }));
     assert!(poll_once(second.as_mut()).is_none());
     drop(first);
     assert_eq!(text(&second.await.unwrap().unwrap()), "t");
@@ -80,17 +88,17 @@ async fn a_fetch_that_is_given_up_leaves_its_place_to_the_next() {
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_once_and_forgotten_by_its_number() {
-    let csrf = csrf();
-    let old = csrf.held(None, async { Ok(token("old")) }).await.unwrap().unwrap();
-    let new = csrf.held(Some(&old), async { Ok(token("new")) }).await.unwrap().unwrap();
+    let session = session();
+    let old = session.held(None, async { Ok(token("old")) }).await.unwrap().unwrap();
+    let new = session.held(Some(old.number), async { Ok(token("new")) }).await.unwrap().unwrap();
     assert_eq!(text(&new), "new");
     // Whoever had the old one too takes the new one that is there.
-    let again = csrf.held(Some(&old), async { panic!("there is one") }).await.unwrap().unwrap();
+    let again = session.held(Some(old.number), async { panic!("there is one") }).await.unwrap().unwrap();
     assert_eq!(text(&again), "new");
-    csrf.session.forget(old.number);
-    assert!(csrf.held(None, async { panic!("there is one") }).await.unwrap().is_some());
-    csrf.session.forget(new.number);
-    let nothing = csrf.held(None, async { Ok(Fetched::Unauthorized) }).await.unwrap();
+    session.forget(old.number);
+    assert!(session.held(None, async { panic!("there is one") }).await.unwrap().is_some());
+    session.forget(new.number);
+    let nothing = session.held(None, async { Ok(Fetched::Unauthorized) }).await.unwrap();
     assert!(nothing.is_none());
 }
 

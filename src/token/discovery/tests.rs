@@ -240,7 +240,7 @@ async fn a_certificate_takes_the_alias_for_certificates() {
 }
 
 fn source(issuer: &str, clock: Clock) -> OAuth2Source {
-    OAuth2Source::new(Arc::new(of_issuer(issuer)), clock)
+    OAuth2Source::new(Arc::new(of_issuer(issuer)), clock).unwrap()
 }
 
 async fn fetch(source: &OAuth2Source) -> Result<String, FetchError> {

@@ -2,78 +2,47 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{self, SystemRandom};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
+use serde_json::json;
 
 use super::proof::{self, Claims};
 use crate::clock::Moment;
 use crate::config::profile::Algorithm;
 use crate::secret::Secret;
+use crate::token::sign::{KeyError, SigningKey};
 
 /// Bytes of `jti`: 128 bits, where RFC 9449 §4.2 wants 96.
 const JTI: usize = 16;
 
 /// A key pair for proofs.
 pub struct DpopKey {
-    pair: EcdsaKeyPair,
+    key: SigningKey,
     /// `{"typ":"dpop+jwt","alg":…,"jwk":…}` in Base64url, and the dot behind it.
     head: String,
     thumbprint: String,
 }
 
-/// Why there is no key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// No PEM block that holds a private key.
-    #[error("`private_key` holds no private key in PEM (PKCS#8 or SEC 1)")]
-    NoKey,
-    /// A key of another kind.
-    #[error("`private_key` does not fit {0}, which wants a P-256 key")]
-    Unfit(&'static str),
-    /// An algorithm that proofs are not made with.
-    #[error("proofs are signed with ES256; `algorithm: {0}` is not supported")]
-    Algorithm(&'static str),
-    /// The system gives no randomness.
-    #[error("no key can be made")]
-    Generate,
-}
-
 impl DpopKey {
-    /// A new key.
-    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
-        only_es256(algorithm)?;
-        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::of).map_err(|_| KeyError::Generate)
+    /// A new key, for ES256.
+    pub fn generate() -> Result<Self, KeyError> {
+        SigningKey::generate_es256().and_then(Self::of)
     }
 
-    /// The key in this text.
-    pub fn from_pem(pem: &Secret, algorithm: Algorithm) -> Result<Self, KeyError> {
-        only_es256(algorithm)?;
-        let der = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|_| KeyError::NoKey)?;
-        EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_der())
-            .map(Self::of)
-            .map_err(|_| KeyError::Unfit(algorithm.as_str()))
+    /// The key in this text, for this algorithm or the one that fits it.
+    pub fn from_pem(pem: &Secret, algorithm: Option<Algorithm>) -> Result<Self, KeyError> {
+        SigningKey::from_pem(pem.expose(), algorithm).and_then(Self::of)
     }
 
-    fn of(pair: EcdsaKeyPair) -> Self {
-        // An uncompressed point: 4, x, y.
-        let point = pair.public_key().as_ref();
-        let (x, y) = point[1..].split_at((point.len() - 1) / 2);
-        // The members that RFC 7638 §3.2 takes the thumbprint of, in its order.
-        let jwk = format!(
-            r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
-            URL_SAFE_NO_PAD.encode(x),
-            URL_SAFE_NO_PAD.encode(y)
-        );
-        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, jwk.as_bytes()));
-        let head = format!(r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{jwk}}}"#);
-        let head = URL_SAFE_NO_PAD.encode(head) + ".";
-        Self { pair, head, thumbprint }
+    fn of(key: SigningKey) -> Result<Self, KeyError> {
+        let (Some(jwk), Some(thumbprint)) = (key.public_jwk(), key.jwk_thumbprint()) else {
+            return Err(KeyError::Unusable);
+        };
+        let head = json!({ "typ": "dpop+jwt", "alg": key.algorithm().as_str(), "jwk": jwk });
+        let head = URL_SAFE_NO_PAD.encode(head.to_string()) + ".";
+        Ok(Self { key, head, thumbprint })
     }
 
     /// The SHA-256 of the public key (RFC 7638), as in a bound token's `cnf.jkt`: no secret.
@@ -91,7 +60,7 @@ impl DpopKey {
         let mut text = String::with_capacity(self.head.len() + payload.len().div_ceil(3) * 4 + 96);
         text.push_str(&self.head);
         URL_SAFE_NO_PAD.encode_string(payload, &mut text);
-        let signature = self.pair.sign(&SystemRandom::new(), text.as_bytes()).ok()?;
+        let signature = self.key.sign(text.as_bytes()).ok()?;
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut text);
         let mut value = HeaderValue::try_from(text).ok()?;
@@ -99,10 +68,6 @@ impl DpopKey {
         value.set_sensitive(true);
         Some(value)
     }
-}
-
-fn only_es256(algorithm: Algorithm) -> Result<(), KeyError> {
-    if algorithm == Algorithm::Es256 { Ok(()) } else { Err(KeyError::Algorithm(algorithm.as_str())) }
 }
 
 impl fmt::Debug for DpopKey {

@@ -89,6 +89,10 @@ fn an_expired_certificate_names_its_date_and_one_of_tomorrow_the_clock() {
     assert!(pair.valid_at(at("2020-01-01T00:00:00Z")).is_ok());
     assert!(pair.expires_soon(at("2098-12-31T00:00:00Z")).is_none());
     assert!(pair.expires_soon(at("2098-12-31T00:00:01Z")).is_some());
+    let (short, key) = issue("short", now(), HOUR);
+    let short = KeyPair::read(&self::pair(&short, &key)).unwrap();
+    assert!(short.expires_soon(now() + HOUR / 2).is_none(), "it is half its life old");
+    assert!(short.expires_soon(now() + HOUR / 10 * 9).is_some());
 }
 
 fn files(dir: &Path) -> KeyPairConfig {

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -7,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::SecretSource;
+use crate::token::LifetimeFrom;
 use crate::token::source::{FetchErrorClass, FetchReason};
 use crate::token::testing::{access, literal, profile};
 
@@ -139,7 +141,7 @@ async fn act(then: Then, mut stream: TcpStream, sent: &std::sync::atomic::Atomic
 const QUICK: Limits = Limits { connect: Duration::from_millis(400), total: Duration::from_millis(700) };
 
 fn source_of(profile: ProfileConfig) -> OAuth2Source {
-    OAuth2Source::new(Arc::new(profile), Clock::system())
+    OAuth2Source::new(Arc::new(profile), Clock::system()).unwrap()
 }
 
 fn source(server: &Server) -> OAuth2Source {
@@ -228,7 +230,7 @@ async fn every_stall_ends_in_time() {
     for then in stalls.map(|text| Then::Stall(text.to_owned())).into_iter().chain([dripping]) {
         let server = Server::start([then.clone()]).await;
         let profile = Arc::new(profile(&server.url, "id", "s3cr3t"));
-        let source = OAuth2Source::with_limits(profile, Clock::system(), QUICK);
+        let source = OAuth2Source::with_limits(profile, Clock::system(), QUICK).unwrap();
         let failed = tokio::time::timeout(Duration::from_secs(5), fetch(&source)).await.unwrap().unwrap_err();
         assert_eq!(
             (failed.code, failed.class),

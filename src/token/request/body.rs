@@ -7,7 +7,7 @@ use crate::secret::Secret;
 use crate::token::form;
 
 /// Enough for nearly every token request, so that the buffer does not grow and leave copies of a secret behind.
-const ROOM: usize = 4096;
+pub(in crate::token) const ROOM: usize = 4096;
 
 pub(super) struct Body {
     content_type: ContentType,
@@ -92,22 +92,26 @@ impl Body {
         self.text.push(':');
     }
 
-    /// A JSON string (RFC 8259 §7).
     fn string(&mut self, text: &str) {
-        self.text.push('"');
-        for c in text.chars() {
-            match c {
-                '"' | '\\' => self.text.extend(['\\', c]),
-                c if c.is_control() && c.is_ascii() => {
-                    let digit = |value: u32| char::from_digit(value, 16).unwrap_or('0');
-                    self.text.push_str("\\u00");
-                    self.text.extend([digit(u32::from(c) >> 4), digit(u32::from(c) & 15)]);
-                }
-                c => self.text.push(c),
-            }
-        }
-        self.text.push('"');
+        push_json_string(text, &mut self.text);
     }
+}
+
+/// Writes a JSON string (RFC 8259 §7).
+pub(in crate::token) fn push_json_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() && c.is_ascii() => {
+                let digit = |value: u32| char::from_digit(value, 16).unwrap_or('0');
+                out.push_str("\\u00");
+                out.extend([digit(u32::from(c) >> 4), digit(u32::from(c) & 15)]);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::clock::Clock;
 use crate::config::profile::{
-    ActorToken, BasicEncoding, ClientAuthentication, Grant, SubjectToken, TokenExchange,
+    ActorToken, AuthorizationCode, BasicEncoding, ClientAuthentication, Grant, SubjectToken, TokenExchange,
 };
 use crate::token::testing::{literal as text, profile};
 
@@ -13,11 +13,17 @@ fn custom_parameter(place: ParameterPlace, key: &str, values: &[&str]) -> Custom
 
 /// The request of a profile with a URL of its own.
 fn made(profile: &ProfileConfig) -> Result<TokenRequest, FetchError> {
+    showing(profile, None)
+}
+
+/// The same, when a token is at hand that the request shows.
+fn showing(profile: &ProfileConfig, shown: Option<&Secret>) -> Result<TokenRequest, FetchError> {
     let oauth2 = profile.oauth2().unwrap();
     let TokenEndpoint::Url(url) = &oauth2.endpoint else { panic!("no URL") };
     let endpoint = Endpoint { url: read(url, "token_service_url")?, issuer: None };
     let slot = SecretSlot::Current;
-    build(profile, oauth2, &Occasion { endpoint: &endpoint, slot, shown: None, now: Clock::system().now() })
+    let (keys, now) = (HeldPair::of(profile), Clock::system().now());
+    build(profile, oauth2, &Occasion { endpoint: &endpoint, slot, shown, keys: &keys, now })
 }
 
 /// The request as it goes over the wire, but for what HTTP adds; headers sorted by name.
@@ -258,6 +264,16 @@ fn a_token_exchange_shows_subject_actor_and_types() {
          &subject_token_type=urn%3Ax%3Ajwt&actor_token=act&actor_token_type=urn%3Ax%3Aat\
          &requested_token_type=urn%3Ax%3Awant"
     );
+}
+
+#[test]
+fn what_a_person_consented_to_is_not_asked_for_again() {
+    let mut profile = profile("http://127.0.0.1:1/t", "c", "s");
+    let code = AuthorizationCode { authorization_url: None, state_file: "state".into(), redirect_port: 0 };
+    profile.oauth2_mut().grant = Grant::AuthorizationCode(code);
+    profile.request_mut().scope = Some(Scope::Text(text("openid mail")));
+    let request = showing(&profile, Some(&Secret::new("r".to_owned()))).unwrap();
+    assert_eq!(request.body.expose(), "grant_type=refresh_token&refresh_token=r");
 }
 
 #[test]

@@ -81,6 +81,15 @@ impl NamedError {
             Some("unauthorized_client") => FetchErrorCode::UnauthorizedClient,
             Some("invalid_scope") => FetchErrorCode::InvalidScope,
             Some("ratelimited" | "rate_limited") => FetchErrorCode::RateLimited,
+            // The others: what services say of a refresh token that is over (OpenID Connect Core §3.1.2.6, Slack).
+            Some(
+                "invalid_grant"
+                | "interaction_required"
+                | "consent_required"
+                | "login_required"
+                | "invalid_refresh_token"
+                | "token_revoked",
+            ) => FetchErrorCode::InvalidGrant,
             _ => FetchErrorCode::OauthError,
         }
     }

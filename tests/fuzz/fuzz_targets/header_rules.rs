@@ -92,7 +92,8 @@ fn injection() -> &'static Injection {
             name: HeaderName::from_static(name),
             value: Template(vec![Part::Literal(value.to_owned())]),
         };
-        let (injector, injection) = inject::injection(Recipe::new(INJECTED.map(header).into(), Arc::default()), None);
+        let (injector, injection) =
+            inject::injection(Recipe::new(INJECTED.map(header).into(), Arc::default()), None);
         injector.prepare().expect("literals can be prepared");
         injection
     })

@@ -85,6 +85,17 @@ impl Process {
         String::from_utf8_lossy(&self.err.lock().unwrap()).into_owned()
     }
 
+    /// What it has written to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.out.lock().unwrap()).into_owned()
+    }
+
+    /// Where its admin listener is, once it has said so; for `run` with ports of its own choice.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        let said = self.stderr();
+        said.split("\"admin\":\"[").nth(1)?.split(']').next()?.parse().ok()
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

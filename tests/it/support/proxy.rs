@@ -38,7 +38,16 @@ impl TestProxy {
         adjust: impl FnOnce(&mut Config),
     ) -> Result<Self, String> {
         let file = ConfigFile { path: PathBuf::from("proxy.yaml"), text: yaml.to_owned() };
-        let mut loaded = config::load(&[file], variables).map_err(|errors| errors.to_string())?;
+        Self::start_files(&[file], variables, adjust)
+    }
+
+    /// The same with files that lie where their relative paths start.
+    pub(crate) fn start_files(
+        files: &[ConfigFile],
+        variables: &Variables,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Result<Self, String> {
+        let mut loaded = config::load(files, variables).map_err(|errors| errors.to_string())?;
         adjust(&mut loaded.config);
         let bound = App::bind(loaded.config).map_err(|error| error.to_string())?;
         let first = |addresses: &[SocketAddr]| *addresses.first().expect("there is a TCP listener");

@@ -98,7 +98,7 @@ fn success_is_what_the_rule_says() {
     assert_eq!(issued.access.fields.get("authed_user.refresh_token"), None);
 
     let failed = of_rules(r#"{"ok":false,"error":"invalid_refresh_token"}"#, &rules).unwrap_err();
-    assert_eq!((failed.code, failed.class), (FetchErrorCode::OauthError, FetchErrorClass::Permanent));
+    assert_eq!((failed.code, failed.class), (FetchErrorCode::InvalidGrant, FetchErrorClass::Permanent));
     assert!(failed.message.contains("answered 200: invalid_refresh_token"), "{failed}");
     let failed = of_rules(r#"{"ok":false,"error":"bad_client_secret"}"#, &rules).unwrap_err();
     assert_eq!(failed.code, FetchErrorCode::InvalidClient);
@@ -113,7 +113,7 @@ fn success_is_what_the_rule_says() {
 #[test]
 fn an_error_beside_a_token_is_a_failure_unless_it_says_that_there_is_none() {
     let failed = error(&json(200, r#"{"access_token":"x","error":"invalid_grant"}"#));
-    assert_eq!(failed.code, FetchErrorCode::OauthError);
+    assert_eq!(failed.code, FetchErrorCode::InvalidGrant);
     for none in ["\"\"", "null", "0", "\"0\"", "false", "\"none\"", "\"OK\"", "{}", "[]"] {
         assert_eq!(token(&json(200, format!(r#"{{"access_token":"x","error":{none},"errors":[]}}"#))), "x");
     }
