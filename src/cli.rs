@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, ConfigFile, Environment, Loaded, LogConfig};
+use crate::config::{self, ConfigFile, Environment, Loaded, LogConfig, ProfileConfig};
 use crate::{app::StartError, telemetry};
 
 /// sysexits.h: the command line was used incorrectly.
@@ -106,6 +106,16 @@ impl Config {
     fn load(&self, environment: &Environment) -> Result<Loaded, Failure> {
         let loaded = config::load(&self.read()?, environment);
         loaded.map_err(|errors| Failure { code: EX_CONFIG, text: errors.to_string() })
+    }
+
+    /// The profile of this name; which ones there are otherwise.
+    fn profile(&self, name: &str, environment: &Environment) -> Result<ProfileConfig, Failure> {
+        let profiles = self.load(environment)?.config.profiles;
+        let names: Vec<_> = profiles.iter().map(|profile| profile.name.to_string()).collect();
+        profiles.into_iter().find(|profile| profile.name.as_str() == name).ok_or_else(|| Failure {
+            code: EX_USAGE,
+            text: format!("no profile is called `{name}`; there are: {}", names.join(", ")),
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod form;
 mod headers;
 mod layers;
 mod limits_file;
+mod missing;
 pub mod name;
 mod names;
 mod node;

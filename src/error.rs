@@ -47,7 +47,7 @@ pub enum ProxyError {
     #[error("no route matches")]
     NoRoute,
     /// There is no usable token.
-    #[error("no usable token ({})", .0.cause.as_deref().unwrap_or("no failure is recorded"))]
+    #[error("no usable token ({})", .0.cause.as_deref().unwrap_or("none has come yet, and no request for one has failed"))]
     Token(TokenUnavailable),
     /// The route speaks for its callers, and this one shows no token that would do.
     #[error("the caller's token: {}", subject_reason(*.0).title)]

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every configuration names the aws-lc-rs provider itself, so none depends on a process-wide default.
 
+pub mod failure;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 

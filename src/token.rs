@@ -4,7 +4,7 @@ mod assertion;
 pub mod authorize;
 pub mod cell;
 pub mod certificate;
-mod client_assertion;
+pub mod client_assertion;
 pub mod client_auth;
 pub mod date;
 pub mod discovery;
@@ -34,8 +34,11 @@ pub mod state_file;
 pub mod subject;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::{digest, hmac};
 
 use self::dpop::DpopKey;
 pub use self::fields::TokenFields;
@@ -118,10 +121,20 @@ impl AccessToken {
         self.issued_at.after(self.lifetime)
     }
 
-    /// The first 8 hex digits of the token's SHA-256: tells tokens apart and gives nothing away.
+    /// The first 8 hex digits of the token's SHA-256: tells tokens apart and gives nothing away. A static credential may be
+    /// a password, whose digest would tell a guess from the right one: its digits are those of an HMAC with a key that
+    /// only this process has.
     pub fn fingerprint(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.text.expose().as_bytes());
-        digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        static KEY: LazyLock<Option<hmac::Key>> =
+            LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
+        let text = self.text.expose().as_bytes();
+        let hex = |digest: &[u8]| digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        match (self.lifetime_from, KEY.as_ref()) {
+            (LifetimeFrom::Never, Some(key)) => hex(hmac::sign(key, text).as_ref()),
+            // Without random bytes it says nothing.
+            (LifetimeFrom::Never, None) => hex(&[0; 4]),
+            _ => hex(digest::digest(&digest::SHA256, text).as_ref()),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use crate::proxy::{Answer, Destination, Leads, Live, Proxy, Route, Served};
 use crate::route::RouteTable;
 use crate::server::{Handler, Origin};
 use crate::tls::Presented;
+use crate::token::client_assertion;
 use crate::token::dpop::{DPOP, DPOP_NONCE};
 use crate::token::keys;
 use crate::token::rotation;
@@ -72,6 +73,7 @@ pub(super) fn check(config: &Config) -> Result<Vec<String>, StartError> {
     for profile in &config.profiles {
         let failed = |reason| StartError::Profile { profile: profile.name.to_string(), reason };
         let warning = keys::check(profile, SystemTime::now()).map_err(failed)?;
+        client_assertion::check(profile).map_err(failed)?;
         soon.extend(warning.map(|warning| format!("profiles.{}: {warning}", profile.name)));
         let Some(path) = &profile.transport.ca_file else { continue };
         destination::trust_in(path).map_err(failed)?;

@@ -27,13 +27,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Failure> {
-    let config = options.config.load(environment)?.config;
-    let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.to_string()).collect();
-    let profile = config.profiles.into_iter().find(|profile| profile.name.as_str() == options.profile);
-    let profile = profile.ok_or_else(|| Failure {
-        code: super::EX_USAGE,
-        text: format!("no profile is called `{}`; there are: {}", options.profile, names.join(", ")),
-    })?;
+    let profile = options.config.profile(&options.profile, environment)?;
     let work = async {
         let consent = Consent::prepare(Arc::new(profile), Clock::system()).await?;
         invite(&consent, options, environment);

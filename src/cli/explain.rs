@@ -99,9 +99,10 @@ fn admit(config: &config::Config, method: &Method, target: &Uri) -> Result<(), F
     }
     refused.map_or(Ok(()), |error| {
         Err(Failure::new(format!(
-            "refused: {} {} ({})",
+            "refused: {} {} ({method} {host} {}: {})",
             error.status().as_u16(),
             error.reason(),
+            target.path(),
             error.title()
         )))
     })
@@ -262,6 +263,7 @@ mod tests {
         }
         let host = admitted("GET", "http://evil.example/x").unwrap_err();
         assert!(host.starts_with("refused: 421 host_not_allowed") && host.contains("proxy.hosts"), "{host}");
+        assert!(host.contains("(GET evil.example /x: "), "a path without its slash is a host: {host}");
         assert!(admitted("TRACE", "/x").unwrap_err().starts_with("refused: 405 method_refused"));
     }
 }

@@ -49,8 +49,7 @@ pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Fa
     let (text, origin) = match file.map(String::as_str) {
         Some("-") => (read(std::io::stdin().lock(), "standard input")?, Origin::Input),
         Some(path) => {
-            let file = std::fs::File::open(path)
-                .map_err(|error| Failure::new(format!("cannot read {path}: {}", error.kind())))?;
+            let file = std::fs::File::open(path).map_err(|error| Failure::new(unopened(path, &error)))?;
             (read(file, path)?, Origin::File(path))
         }
         None => {
@@ -68,6 +67,13 @@ pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Fa
     // `| head` is no reason to panic.
     let written = std::io::stdout().write_all(imported.yaml.as_bytes());
     written.map_err(|error| Failure::new(format!("cannot write to standard output: {}", error.kind())))
+}
+
+fn unopened(path: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{path} does not exist"),
+        kind => format!("cannot read {path}: {kind}"),
+    }
 }
 
 /// The text of an export: one byte more than is allowed is enough to refuse it.

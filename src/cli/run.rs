@@ -8,7 +8,7 @@ pub(super) fn run(config: &Config, environment: &Environment) -> Result<(), Fail
     let loaded = config.load(environment)?;
     start_logging(&loaded.config.log);
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", warning.one_line());
     }
     harden();
     let (profiles, routes) = (loaded.config.profiles.len(), loaded.config.routes.len());

@@ -8,7 +8,7 @@ use super::{Config, Failure, issuer, small_runtime};
 use crate::clock::Clock;
 use crate::config::{Environment, ProfileConfig};
 use crate::profile;
-use crate::token::{AccessToken, jwt};
+use crate::token::{AccessToken, LifetimeFrom, jwt};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -22,13 +22,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, environment: &Environment) -> Result<(), Failure> {
-    let config = options.config.load(environment)?.config;
-    let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.to_string()).collect();
-    let profile = config.profiles.into_iter().find(|profile| profile.name.as_str() == options.profile);
-    let profile = profile.ok_or_else(|| Failure {
-        code: super::EX_USAGE,
-        text: format!("no profile is called `{}`; there are: {}", options.profile, names.join(", ")),
-    })?;
+    let profile = options.config.profile(&options.profile, environment)?;
     let clock = Clock::system();
     let fetched = small_runtime()?.block_on(profile::fetch_once(Arc::new(profile.clone()), clock.clone()));
     let token = fetched.map_err(|error| {
@@ -66,17 +60,22 @@ fn describe(profile: &ProfileConfig, token: &AccessToken, clock: &Clock) -> Stri
     };
     let claims = jwt::claims(token.text.expose());
     let kind = if claims.is_some() { "JWT" } else { "opaque" };
+    let life = match token.lifetime_from {
+        LifetimeFrom::Never => "expires      never\n".to_owned(),
+        from => format!(
+            "expires      {} (in {})\nlifetime     {} (from {})\n",
+            when(expires),
+            whole(expires.remaining(clock.now())),
+            whole(token.lifetime),
+            from.as_str(),
+        ),
+    };
     let mut text = format!(
-        "profile      {}\nstate        valid\nfingerprint  {}\nkind         {kind}, {} bytes\nissued       {}\n\
-         expires      {} (in {})\nlifetime     {} (from {})\n",
+        "profile      {}\nstate        valid\nfingerprint  {}\nkind         {kind}, {} bytes\nissued       {}\n{life}",
         profile.name,
         token.fingerprint(),
         token.text.expose().len(),
         when(issued),
-        when(expires),
-        whole(expires.remaining(clock.now())),
-        whole(token.lifetime),
-        token.lifetime_from.as_str(),
     );
     if let Some(key) = &token.key {
         text.push_str(&format!("bound to     {} (DPoP, the key's thumbprint)\n", key.thumbprint()));

@@ -87,6 +87,13 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
+impl Diagnostic {
+    /// The same without a line break, for a log.
+    pub fn one_line(&self) -> String {
+        self.to_string().replace("\n    hint: ", "; ")
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;

@@ -57,13 +57,15 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     if name.ends_with("type") {
         return false;
     }
-    name == "cookie"
+    ["cookie", "pass", "pin"].contains(&&*name)
         || [
             "authorization",
             "token",
             "secret",
             "password",
             "passwd",
+            "passphrase",
+            "passcode",
             "pwd",
             "apikey",
             "api-key",
@@ -78,7 +80,20 @@ pub(crate) fn looks_secret(name: &str) -> bool {
 /// The same of a member of a body, which goes by many names: `authorizationAudience` holds none, `clientSecret` does.
 fn ends_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["token", "secret", "password", "passwd", "pwd", "apikey", "api-key", "api_key", "assertion"]
+    ["pass", "pin"].contains(&&*name)
+        || [
+            "token",
+            "secret",
+            "password",
+            "passwd",
+            "passphrase",
+            "passcode",
+            "pwd",
+            "apikey",
+            "api-key",
+            "api_key",
+            "assertion",
+        ]
         .iter()
         .any(|word| name.ends_with(word))
 }

@@ -61,10 +61,13 @@ fn parameter(at: &At<'_>, place: ParameterPlace) -> Read<CustomParameter> {
     if RESERVED.contains(&at.key) {
         return Err(at.key_error(
             format!("`{}` is a field of the profile, and no custom parameter", at.key),
-            Some(format!(
-                "set `{}` of the profile",
-                if at.key == "grant_type" { "grant_type_in" } else { at.key }
-            )),
+            Some(match at.key {
+                "grant_type" => {
+                    "set `grant_type` of the profile (or its `type`), and `grant_type_in` where it goes into the URL"
+                        .to_owned()
+                }
+                key => format!("set `{key}` of the profile"),
+            }),
         ));
     }
     if at.key.trim().is_empty() || at.key.chars().count() > MAX_LENGTH || at.key.contains(char::is_control) {

@@ -46,7 +46,8 @@ pub(crate) fn profile(at: &At<'_>, name: Name, around: &Around<'_>) -> Read<Prof
     let expanded = preset::expand(at)?;
     let filled = expanded.as_ref().map(|(_, node)| node);
     let at = &At { node: filled.unwrap_or(at.node), ..at.clone() };
-    let fields = at.fields(&KEYS)?;
+    let expected = Type::expected(at.node);
+    let fields = at.fields_of(&KEYS, |key| expected.is_none_or(|kind| kind.allows(key)))?;
     let kind = Type::read(&fields);
     let foreign = kind.map(|kind| kind.check(&fields));
     // Of a type that is not known, what every type has is read all the same.

@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::expand::join;
 use super::node::{Entry, Extent, Flow, Map, Node, Scalar, Value};
 use super::suggest::{did_you_mean, fold, nearest};
-use super::{Environment, units};
+use super::{Environment, missing, units};
 
 /// A mistake was found and reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,26 +231,32 @@ impl<'a> At<'a> {
 
     /// The fields of a map whose keys are fixed; unknown ones are reported, and the rest is read.
     pub(crate) fn fields(&self, keys: &Keys) -> Read<Fields<'a>> {
+        self.fields_of(keys, |_| true)
+    }
+
+    /// The same, where not every known key fits: only those that do are listed for an unknown one.
+    pub(crate) fn fields_of(&self, keys: &Keys, fits: impl Fn(&str) -> bool) -> Read<Fields<'a>> {
         let entries = self.entries()?;
         let (fields, others): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| keys.known.contains(&entry.key));
-        let meant = others.iter().filter_map(|entry| entry.unknown(keys)).collect();
+        let meant = others.iter().filter_map(|entry| entry.unknown(keys, &fits)).collect();
         let gaps = !others.is_empty() || self.map().is_some_and(|map| map.extent == Extent::Gaps);
         let extent = if gaps { Extent::Gaps } else { Extent::Whole };
         Ok(Fields { at: self.clone(), fields, meant, extent })
     }
 
     /// Reports an unknown key; the known one that was most likely meant.
-    fn unknown(&self, keys: &Keys) -> Option<&'static str> {
+    fn unknown(&self, keys: &Keys, fits: impl Fn(&str) -> bool) -> Option<&'static str> {
         let folded = fold(self.key);
         let alias = keys.aliases.iter().find(|(alias, _)| fold(alias) == folded).map(|(_, ours)| *ours);
         let near = nearest(self.key, keys.known.iter().copied());
+        let listed = || keys.known.iter().copied().filter(|key| fits(key)).collect::<Vec<_>>().join(", ");
         let hint = match alias {
             Some(ours) if ours.contains(' ') => Some(ours.to_owned()),
             Some(ours) => Some(format!("here it is called `{ours}`")),
             None => near
                 .map(|near| format!("did you mean `{near}`?"))
-                .or_else(|| Some(format!("known here: {}", keys.known.join(", ")))),
+                .or_else(|| Some(format!("known here: {}", listed()))),
         };
         let plain = self.key.len() <= 60 && !self.key.contains(char::is_control);
         let what = if plain { format!("`{}`", self.key) } else { "this".into() };
@@ -300,7 +306,7 @@ impl<'a> Fields<'a> {
             Some(at) => read(at),
             None if self.meant.contains(&key) => Err(Broken),
             None if self.at.map().is_some_and(|map| map.extent == Extent::Gaps) => Err(Broken),
-            None => Err(self.at.key_error(format!("`{key}` is missing"), None)),
+            None => Err(self.at.key_error(format!("`{key}` is missing"), missing::hint(key))),
         }
     }
 

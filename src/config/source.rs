@@ -67,7 +67,7 @@ impl SecretSource {
             Self::Literal(secret) | Self::Env { value: secret, .. } => Ok(secret.clone()),
             Self::File(path) => read_file(path),
             Self::Member { file, pointer } => member(&read_file(file)?, pointer)
-                .ok_or_else(|| SourceError(format!("{} holds no text at {pointer}", file.display()))),
+                .map_err(|flaw| SourceError(format!("{} {flaw} {pointer}", file.display()))),
             Self::Url { base, path } => Ok(Secret::new(complete(base.read()?.expose(), path))),
         }
     }
@@ -161,15 +161,16 @@ fn read_file(path: &Path) -> Result<Secret, SourceError> {
 }
 
 /// A text in a JSON document; a number or a boolean as it is written.
-fn member(json: &Secret, pointer: &str) -> Option<Secret> {
-    let document: serde_json::Value =
-        serde_json::from_str(json.expose().trim_start_matches('\u{feff}')).ok()?;
-    match document.pointer(pointer)? {
-        serde_json::Value::String(text) => Some(Secret::new(text.clone())),
-        other @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
-            Some(Secret::new(other.to_string()))
+fn member(json: &Secret, pointer: &str) -> Result<Secret, &'static str> {
+    let document: serde_json::Value = serde_json::from_str(json.expose().trim_start_matches('\u{feff}'))
+        .map_err(|_| "is not JSON, and so holds nothing at")?;
+    match document.pointer(pointer) {
+        Some(serde_json::Value::String(text)) => Ok(Secret::new(text.clone())),
+        Some(other @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+            Ok(Secret::new(other.to_string()))
         }
-        _ => None,
+        Some(_) => Err("holds no text at"),
+        None => Err("holds nothing at"),
     }
 }
 
@@ -258,6 +259,25 @@ mod tests {
         assert_eq!(source.read().unwrap().expose(), "one");
         fs::write(dir.path().join("secret"), "two").unwrap();
         assert_eq!(source.read().unwrap().expose(), "two");
+    }
+
+    #[test]
+    fn a_member_that_is_not_there_says_what_is_wrong_with_the_file() {
+        let read = |bytes: &[u8], pointer: &str| {
+            let (dir, _) = file(bytes);
+            let source = SecretSource::Member { file: dir.path().join("secret"), pointer: pointer.into() };
+            source.read().map(|secret| secret.expose().to_owned()).map_err(|error| error.0)
+        };
+        let json = br#"{"uaa": {"secret": "hunter2"}}"#;
+        assert_eq!(read(json, "/uaa/secret").unwrap(), "hunter2");
+        for (bytes, pointer, said) in [
+            (&json[..], "/uaa", "holds no text at /uaa"),
+            (json, "/uaa/gone", "holds nothing at /uaa/gone"),
+            (b"hunter2", "/uaa", "is not JSON"),
+        ] {
+            let error = read(bytes, pointer).unwrap_err();
+            assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -125,10 +125,12 @@ impl fmt::Display for UpstreamTemplate {
     }
 }
 
-/// Plain or encoded: some servers would leave the base path by it.
+/// Plain or encoded, between slashes of any spelling, with a parameter behind it (`..;x`): some servers would leave the
+/// base path by it.
 fn has_dot_segment(path: &str) -> bool {
-    let plain = path.to_ascii_lowercase().replace("%2e", ".");
-    plain.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
+    let plain = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    let mut segments = plain.split(['/', '\\']).map(|segment| segment.split(';').next());
+    segments.any(|segment| matches!(segment, Some("." | "..")))
 }
 
 /// A host for a message; one that looks like a token (a misdirected template) is not shown.
@@ -268,6 +270,9 @@ mod tests {
             ("https://a.test/#x", UpstreamFault::Url(UrlError::Fragment)),
             ("https://a.test/?x=y", UpstreamFault::Path),
             ("https://a.test/b/../c", UpstreamFault::Path),
+            ("https://a.test/b%2f..%2Fc", UpstreamFault::Path),
+            ("https://a.test/b%5C%2e%2e%5cc", UpstreamFault::Path),
+            ("https://a.test/b/..;x=y/c", UpstreamFault::Path),
             ("https://a.test/b/%2E%2e", UpstreamFault::Path),
             ("http://a.test/", UpstreamFault::Cleartext),
             ("http://localhost:4080", UpstreamFault::Ourselves),

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::ForwardError;
 use crate::config::route::{Http2, PoolConfig};
 use crate::config::{HttpUrl, RouteConfig};
-use crate::tls::{self, Alpn};
+use crate::tls::{self, Alpn, failure};
 use crate::token::dpop::Nonce;
 
 mod connect;
@@ -211,6 +211,10 @@ impl Target {
         name: &ServerName<'static>,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ForwardError> {
         let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await;
-        stream.map_err(|error| ForwardError::Tls(format!("{}: {error}", self.lookup.authority())))
+        stream.map_err(|error| {
+            let tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+            let told = tls.map_or_else(|| error.to_string(), failure::told);
+            ForwardError::Tls(format!("{}: {told}", self.lookup.authority()))
+        })
     }
 }

@@ -134,6 +134,9 @@ fn entity<'v>(
                 short(&other)
             ));
         }
+        None if object.contains_key("Authentication") => {
+            return draft.error(format!("{called} is a destination: use `sidepass import destination`"));
+        }
         None => {
             return draft.error(format!(
                 "{called} is of no kind that is known here: neither `TokenServiceUrl` nor `User` nor `SecureParam` is among \

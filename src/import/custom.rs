@@ -118,7 +118,7 @@ impl Custom {
 
 /// Whether a name says that its value is a secret. Rather one too many: a value that is none is soon filled in.
 pub(super) fn is_secret(key: &str) -> bool {
-    let words = ["key", "code", "sig", "signature", "pin", "pass"];
+    let words = ["key", "code", "sig", "signature", "auth", "sid", "credential", "credentials"];
     looks_secret(key) || words.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 

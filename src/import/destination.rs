@@ -51,7 +51,10 @@ fn collect<'v>(draft: &mut Draft<'_>, value: &'v Value, into: &mut Vec<&'v Map<S
 
 fn one(draft: &mut Draft<'_>, object: &Map<String, Value>) {
     let Some(wanted) = text(object, "Name") else {
-        return draft.error("an object without `Name` is no destination");
+        return draft.error(match object.contains_key("d") {
+            true => "this is OData of SAP Cloud Integration: use `sidepass import cpi`",
+            false => "an object without `Name` is no destination",
+        });
     };
     let mut item = Item::new(format!("destination `{}`", super::short(&wanted)));
     let mut properties = Properties::new(object);

@@ -49,7 +49,8 @@ impl Names {
         if variable.trim_matches('_').is_empty() {
             variable = "CREDENTIAL".into();
         }
-        if variable.starts_with(|c: char| c.is_ascii_digit()) {
+        // `{ env: NULL }` names nothing in YAML.
+        if variable.starts_with(|c: char| c.is_ascii_digit()) || variable == "NULL" {
             variable.insert_str(0, "P_");
         }
         self.unique(&variable, 200, "")

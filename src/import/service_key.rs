@@ -8,6 +8,7 @@ use super::Origin;
 use super::custom::Custom;
 use super::draft::{Draft, Item, Section};
 use super::token_url;
+use super::vcap;
 use super::yaml::Yaml;
 use crate::config::HttpUrl;
 use crate::config::service_key::{ClientKey, GoogleKey, Proof, ServiceKey, detect};
@@ -15,6 +16,10 @@ use crate::config::service_key::{ClientKey, GoogleKey, Proof, ServiceKey, detect
 /// Reads a key; several may stand behind each other.
 pub(super) fn read(draft: &mut Draft<'_>, documents: &[Value]) {
     for document in documents {
+        if vcap::lists_services(document) {
+            draft.error("this is VCAP_SERVICES, and no service key: use `sidepass import vcap`");
+            continue;
+        }
         let wanted = name_of(document, draft.origin);
         match detect(document) {
             Ok(key) => profile(draft, &wanted, Key { json: document, key: &key, at: String::new() }),

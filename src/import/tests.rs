@@ -257,6 +257,13 @@ fn names_that_do_not_fit_are_mapped_and_never_meet() {
 }
 
 #[test]
+fn a_parameter_may_be_called_null() {
+    let imported = ok(Kind::Cpi, &json!({ "Name": "null", "SecureParam": null }));
+    assert!(imported.yaml.contains("'null': { env: P_NULL }"), "{}", imported.yaml);
+    loaded(&imported);
+}
+
+#[test]
 fn what_a_url_must_not_hold_goes_elsewhere_or_is_told() {
     let url = |url: &str| oauth2(json!({ "TokenServiceUrl": url }));
     let said = errors(Kind::Cpi, &url("https://bob:hunter2@t.example/token"));
@@ -413,6 +420,16 @@ fn every_authentication_has_a_counterpart_or_a_reason() {
             "ClientCertificateAuthentication",
             json!({ "KeyStoreLocation": "k.p12", "KeyStorePassword": MARK }),
             &["client_certificate: { certificate: { file: d.crt }, private_key: { file: d.key } }"],
+        ),
+        (
+            "OAuth2ClientCredentials",
+            json!({ "tokenServiceURL": format!("https://t.example/token?auth={MARK}&sid={MARK}&credential={MARK}") }),
+            &[
+                "token_service_url: https://t.example/token\n",
+                "auth: { env: ",
+                "sid: { env: ",
+                "credential: { env: ",
+            ],
         ),
         (
             "OAuth2Password",
@@ -626,6 +643,11 @@ fn vcap_services_are_profiles_if_they_have_a_client_id() {
         assert!(imported.yaml.contains("<<<\"$VCAP_SERVICES\")\""), "{}", imported.yaml);
     }
     assert!(errors(Kind::Vcap, &json!({ "clientid": "c" })).contains("import service-key"));
+    let services =
+        json!({ "xsuaa": [{ "name": "a", "credentials": { "clientid": "c", "clientsecret": "hunter2" } }] });
+    assert!(errors(Kind::ServiceKey, &services).contains("use `sidepass import vcap`"));
+    assert!(errors(Kind::Destination, &json!({ "d": { "results": [] } })).contains("import cpi"));
+    assert!(errors(Kind::Cpi, &destination("NoAuthentication", json!({}))).contains("import destination"));
     assert!(errors(Kind::Vcap, &json!([])).contains("JSON object"));
 }
 

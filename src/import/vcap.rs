@@ -22,6 +22,16 @@ pub(super) fn read(draft: &mut Draft<'_>, documents: &[Value]) {
     }
 }
 
+/// Whether this is `VCAP_SERVICES`, by its look: nothing but lists of instances with credentials.
+pub(super) fn lists_services(document: &Value) -> bool {
+    let services = document.get("VCAP_SERVICES").unwrap_or(document);
+    let instances = |value: &Value| {
+        let list = value.as_array().filter(|list| !list.is_empty());
+        list.is_some_and(|list| list.iter().all(|instance| instance.get("credentials").is_some()))
+    };
+    services.as_object().is_some_and(|services| !services.is_empty() && services.values().all(instances))
+}
+
 fn read_services(draft: &mut Draft<'_>, at: &str, services: &Map<String, Value>) {
     if services.contains_key("clientid") || services.contains_key("credentials") {
         return draft

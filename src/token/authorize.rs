@@ -25,7 +25,8 @@ use super::rotation;
 use super::state_file::{self, Delivery, Kept, StateFile};
 use crate::clock::Clock;
 use crate::config::ProfileConfig;
-use crate::config::profile::{AuthorizationCode, ClientAuthentication, Grant, OAuth2, TokenEndpoint};
+use crate::config::profile::{AuthorizationCode, ClientAuthentication, Grant, OAuth2};
+use crate::secret::Secret;
 
 /// Why a profile could not be authorized, in words; never with a secret in them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +48,8 @@ pub struct Consent {
     address: SocketAddr,
     redirect_uri: String,
     pkce: Pkce,
-    url: String,
+    /// Holds the state, by which an answer is told.
+    url: Secret,
 }
 
 /// A profile that was authorized.
@@ -83,7 +85,7 @@ impl Consent {
         let address = listener.local_addr().map_err(|error| AuthorizeError(error.to_string()))?;
         let redirect_uri = format!("http://{address}/callback");
         let (state, pkce) = (random()?, Pkce::new()?);
-        let endpoint = exchange::authorization_endpoint(&profile, grant).await?;
+        let (endpoint, issuer) = exchange::authorization_endpoint(&profile, oauth2, grant).await?;
         let url = url::authorization(
             &profile,
             oauth2,
@@ -94,19 +96,13 @@ impl Consent {
                 ("code_challenge", pkce.challenge()),
             ],
         )?;
-        let issuer = match &oauth2.endpoint {
-            TokenEndpoint::Issuer(issuer) => {
-                Some(super::request::read(issuer, "issuer")?.expose().to_owned())
-            }
-            TokenEndpoint::Url(_) => None,
-        };
         let desk = Desk::new(listener, Expected::new(address, state, issuer));
-        Ok(Self { profile, clock, desk, address, redirect_uri, pkce, url })
+        Ok(Self { profile, clock, desk, address, redirect_uri, pkce, url: Secret::new(url) })
     }
 
     /// The page that the person has to open. It holds no secret, but belongs to nobody else.
     pub fn url(&self) -> &str {
-        &self.url
+        self.url.expose()
     }
 
     /// Where the browser brings the answer.
@@ -160,14 +156,11 @@ fn parts(profile: &ProfileConfig) -> Result<(&OAuth2, &AuthorizationCode), Autho
     match oauth2.map(|oauth2| (oauth2, &oauth2.grant)) {
         Some((oauth2, Grant::AuthorizationCode(grant))) => Ok((oauth2, grant)),
         Some((_, Grant::RefreshToken(refresh))) => Err(AuthorizeError(format!(
-            "profile {} has a refresh token of its own: put a new one into {}; or make it an \
-             oauth2_authorization_code",
-            profile.name,
-            refresh.token.describe()
+            "it has a refresh token of its own: put a new one into {}; or make it an oauth2_authorization_code",
+            refresh.whence()
         ))),
         _ => Err(AuthorizeError(format!(
-            "profile {} is of type {}: only oauth2_authorization_code needs consent",
-            profile.name,
+            "it is of type {}, and only oauth2_authorization_code needs consent",
             profile.type_name()
         ))),
     }

@@ -7,7 +7,7 @@ use super::error::FetchError;
 use super::keys::KeyPair;
 use super::request::{Occasion, read, unfit};
 use super::sign::{self, KeyError, SigningKey};
-use crate::config::profile::{Algorithm, JwtOptions, Thumbprint};
+use crate::config::profile::{Algorithm, ClientAuthentication, JwtOptions, ProfileConfig, Thumbprint};
 use crate::secret::Secret;
 
 /// A JWT signed with the client's secret.
@@ -20,6 +20,21 @@ pub(super) fn with_secret(
     let key = SigningKey::hmac(secret, jwt.algorithm.unwrap_or(Algorithm::Hs256));
     let key = key.map_err(|error| unfit(format!("the client_secret {error}")))?;
     signed(header(jwt, None)?, &claims(jwt, id, occasion)?, &key)
+}
+
+/// Whether the secrets of a profile are long enough for what they are to sign.
+pub fn check(profile: &ProfileConfig) -> Result<(), String> {
+    let client = profile.oauth2().map(|oauth2| &oauth2.client.authentication);
+    let Some(ClientAuthentication::SecretJwt { secret, jwt }) = client else { return Ok(()) };
+    for (key, source) in
+        [("client_secret", Some(&secret.current)), ("client_secret.next", secret.next.as_ref())]
+    {
+        let Some(source) = source else { continue };
+        let text = source.read().map_err(|error| format!("{key}: {}", error.0))?;
+        SigningKey::hmac(&text, jwt.algorithm.unwrap_or(Algorithm::Hs256))
+            .map_err(|error| format!("the {key} {error}"))?;
+    }
+    Ok(())
 }
 
 /// A JWT signed with the client's private key.

@@ -113,6 +113,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_fingerprint_of_a_password_confirms_no_guess() {
+        let kind =
+            |password: &str| ProfileKind::UserCredentials { user: literal("a"), password: literal(password) };
+        let token = fetch(&fixed(kind("secret"))).await.unwrap();
+        let guess = AccessToken { lifetime_from: LifetimeFrom::Default, ..token.clone() };
+        assert_ne!(token.fingerprint(), guess.fingerprint(), "what everybody can compute");
+        assert_eq!(token.fingerprint(), fetch(&fixed(kind("secret"))).await.unwrap().fingerprint());
+        assert_ne!(token.fingerprint(), fetch(&fixed(kind("other"))).await.unwrap().fingerprint());
+    }
+
+    #[tokio::test]
     async fn a_token_that_no_header_can_carry_is_refused() {
         let source = fixed(ProfileKind::StaticToken(literal("two words")));
         assert_eq!(fetch(&source).await.unwrap_err().code, crate::token::source::FetchErrorCode::Unfit);

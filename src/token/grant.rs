@@ -1,6 +1,8 @@
-//! What a token request shows for the token it asks for: the members of the body that belong to the grant.
+//! What a token request shows for the token it asks for: the members of the body that belong to the grant. And whether
+//! what came of it is what was asked for.
 
-use super::error::FetchError;
+use super::AccessToken;
+use super::error::{FetchError, FetchErrorCode};
 use super::request::{Member, Occasion, read, unfit};
 use super::{assertion, saml};
 use crate::config::profile::{Grant, OAuth2, SubjectToken, TokenExchange};
@@ -52,4 +54,26 @@ fn token_exchange(exchange: &TokenExchange, occasion: &Occasion<'_>) -> Result<V
     }
     members.extend(exchange.requested_type.iter().map(|kind| ("requested_token_type", text(kind))));
     Ok(members)
+}
+
+/// What no request can carry as an access token, whatever its answer calls it (RFC 8693 §3).
+const OTHER_TOKENS: [&str; 4] = ["refresh_token", "id_token", "saml1", "saml2"];
+
+/// Whether an exchange brought an access token, or what else was asked for (RFC 8693 §2.2.1). Many services leave
+/// `issued_token_type` out, or have names of their own: `token_type` decides then.
+pub fn check_issued(oauth2: &OAuth2, access: &AccessToken) -> Result<(), FetchError> {
+    let Grant::TokenExchange(exchange) = &oauth2.grant else { return Ok(()) };
+    let issued = access.fields.get("issued_token_type").unwrap_or_default();
+    let kind = issued.strip_prefix("urn:ietf:params:oauth:token-type:");
+    let other = OTHER_TOKENS.into_iter().find(|other| kind == Some(*other));
+    match other.filter(|_| exchange.requested_type.as_ref() != Some(&issued)) {
+        Some(other) => Err(FetchError::new(
+            FetchErrorCode::TypeUnsupported,
+            format!(
+                "the token service issued a {other}, which is no access token; \
+                 say what you want: requested_token_type: access_token"
+            ),
+        )),
+        None => Ok(()),
+    }
 }

@@ -3,13 +3,13 @@
 //! Invariant: no redirect is followed, no proxy asked, nothing waited for without end, and no more of an answer kept than
 //! [`MAX_ANSWER`](response::MAX_ANSWER).
 
-use std::error::Error as _;
+mod failure;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use reqwest::redirect;
-use rustls::AlertDescription;
 
 use super::dpop::DPOP_NONCE;
 use super::error::{FetchError, FetchErrorClass, FetchErrorCode};
@@ -178,8 +178,8 @@ async fn send(client: &reqwest::Client, request: &TokenRequest) -> Result<Answer
         .body(request.body.expose().to_owned())
         .send()
         .await
-        .map_err(|error| classify(&error, &host))?;
-    read_answer(sent).await.map_err(|error| classify(&error, &host))
+        .map_err(|error| failure::classify(&error, &host))?;
+    read_answer(sent).await.map_err(|error| failure::classify(&error, &host))
 }
 
 async fn read_answer(mut sent: reqwest::Response) -> reqwest::Result<Answer> {
@@ -210,79 +210,4 @@ async fn read_answer(mut sent: reqwest::Response) -> reqwest::Result<Answer> {
         }
     }
     Ok(answer)
-}
-
-/// Our own words for what reqwest reports: its own would show the URL, and a URL may hold a secret.
-fn classify(error: &reqwest::Error, host: &str) -> FetchError {
-    let root = root_cause(error);
-    if let Some(tls) = find::<rustls::Error>(error) {
-        let untrusted = matches!(tls, rustls::Error::InvalidCertificate(_));
-        let hint = match tls {
-            rustls::Error::InvalidCertificate(_) => {
-                "; if the service has a certificate authority of its own, set ca_file"
-            }
-            rustls::Error::AlertReceived(alert) if about_our_certificate(*alert) => {
-                "; the service wants a certificate of ours, or another one: see key_pair"
-            }
-            _ => "",
-        };
-        let failed = FetchError::new(FetchErrorCode::Tls, format!("TLS with {host} failed: {tls}{hint}"));
-        return if untrusted { failed.with_class(FetchErrorClass::Permanent) } else { failed };
-    }
-    if error.is_dns() {
-        return FetchError::new(FetchErrorCode::Dns, format!("cannot resolve {host}: {root}"));
-    }
-    let (code, message) = match (error.is_timeout(), error.is_connect()) {
-        (true, true) => (FetchErrorCode::Timeout, format!("no connection to {host} in time")),
-        (true, false) => (FetchErrorCode::Timeout, format!("{host} did not answer completely in time")),
-        (false, true) => (FetchErrorCode::Connect, format!("cannot connect to {host}: {root}")),
-        (false, false) => (
-            FetchErrorCode::Interrupted,
-            format!("{host} ended the connection, or did not answer in HTTP: {root}"),
-        ),
-    };
-    FetchError::new(code, message)
-}
-
-fn about_our_certificate(alert: AlertDescription) -> bool {
-    use AlertDescription::{
-        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
-        CertificateUnknown, NoCertificate, UnknownCA, UnsupportedCertificate,
-    };
-    let ours = [
-        AccessDenied,
-        BadCertificate,
-        CertificateExpired,
-        CertificateRequired,
-        CertificateRevoked,
-        CertificateUnknown,
-        NoCertificate,
-        UnknownCA,
-        UnsupportedCertificate,
-    ];
-    ours.contains(&alert)
-}
-
-/// The innermost error of those that are sure to hold nothing of the request: the system's, or hyper's.
-fn root_cause(error: &reqwest::Error) -> String {
-    if let Some(io) = find::<std::io::Error>(error) {
-        return io.to_string();
-    }
-    find::<hyper::Error>(error).map_or_else(|| "no details".to_owned(), ToString::to_string)
-}
-
-fn find<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // An io::Error that wraps another error does not name it as its source.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match inner {
-            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
 }

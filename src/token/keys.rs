@@ -270,11 +270,15 @@ pub fn check(profile: &ProfileConfig, now: SystemTime) -> Result<Option<String>,
     let Some(config) = profile.key_pair() else { return Ok(None) };
     let named = |error: &dyn fmt::Display| format!("key_pair: {error}");
     let pair = KeyPair::read(config).map_err(|error| named(&error))?;
-    pair.valid_at(now).map_err(|error| named(&error))?;
+    pair.valid_at(now).map_err(|error| match &config.certificate {
+        Some(source) => named(&format_args!("{source}: {error}")),
+        None => named(&error),
+    })?;
     profile.signs_with().into_iter().try_for_each(|algorithm| {
+        let private = &config.private_key;
         pair.signing_key(algorithm)
             .map(|_| ())
-            .map_err(|error| named(&format_args!("the private key {error}")))
+            .map_err(|error| named(&format_args!("{private}: the private key {error}")))
     })?;
     Ok(pair.expires_soon(now).map(|end| format!("key_pair: the certificate expires at {}", date(end))))
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::discovery::Known;
 use super::dpop::Dpop;
 use super::exchange::{self, Asked};
+use super::grant;
 use super::http::{HttpClient, Limits};
 use super::inputs::Inputs;
 use super::request::{self, Endpoint, Occasion, TokenRequest, read, unfit};
@@ -211,6 +212,7 @@ impl OAuth2Source {
         if let (Some(rotation), Some(shown)) = (&self.rotation, shown) {
             rotation.keep(shown, response::renewed(&answer, &self.profile.answer));
         }
+        let issued = issued.and_then(|issued| grant::check_issued(oauth2, &issued.access).map(|()| issued));
         let wants_nonce = self.dpop.as_ref().is_some_and(|dpop| dpop.heed(&request, &answer));
         match issued {
             Ok(mut issued) => {

@@ -16,16 +16,21 @@ const REDACTED: &str = "[redacted]";
 pub struct Redactor(Vec<Secret>);
 
 impl Redactor {
-    /// Hides this text and its form-encoded twin. An empty text hides nothing.
+    /// Hides this text and its twins: encoded for a form and for a URL, and as a page of HTML shows it. An empty text
+    /// hides nothing.
     pub fn hide(&mut self, secret: &Secret) {
-        if secret.expose().is_empty() {
+        let text = secret.expose();
+        if text.is_empty() {
             return;
         }
-        let encoded = Zeroizing::new(form::encode(secret.expose()));
-        if *encoded != secret.expose() {
-            self.0.push(Secret::new(encoded.to_string()));
-        }
-        self.0.push(secret.clone());
+        let form = Zeroizing::new(form::encode(text));
+        let url = Zeroizing::new(form.replace('+', "%20"));
+        let html = Zeroizing::new(text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"));
+        let quoted = Zeroizing::new(html.replace('"', "&quot;").replace('\'', "&#39;"));
+        let mut twins: Vec<&str> = vec![text, &form, &url, &html, &quoted];
+        twins.sort_unstable();
+        twins.dedup();
+        self.0.extend(twins.into_iter().map(|twin| Secret::new(twin.to_owned())));
         // The longest first, so that no part of a longer one stays behind.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
@@ -87,6 +92,19 @@ mod tests {
             "bad '[redacted]' or [redacted], [redacted]!"
         );
         assert!(redactor.finds("xhunter2x") && !redactor.finds("invalid_client"));
+    }
+
+    #[test]
+    fn hides_secrets_as_pages_and_urls_spell_them() {
+        let redactor = redactor(&["p&s <w>\"q\"'d'"]);
+        for echo in [
+            "p&amp;s &lt;w&gt;\"q\"'d'",
+            "p&amp;s &lt;w&gt;&quot;q&quot;&#39;d&#39;",
+            "p%26s%20%3Cw%3E%22q%22%27d%27",
+            "p%26s+%3Cw%3E%22q%22%27d%27",
+        ] {
+            assert_eq!(redactor.clean(&format!("not {echo}!"), 200), "not [redacted]!", "{echo}");
+        }
     }
 
     #[test]

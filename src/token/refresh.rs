@@ -123,7 +123,7 @@ impl<S: TokenSource> Task<S> {
             profile = %self.refresh.name,
             generation = token.generation.0,
             fingerprint = token.access.fingerprint(),
-            lifetime = %human(token.access.lifetime),
+            lifetime = %span_of(&token.access, token.access.lifetime),
             lifetime_from = token.access.lifetime_from.as_str(),
             bytes = token.access.text.expose().len(),
             next = %human(until.remaining(now)),
@@ -178,7 +178,10 @@ impl<S: TokenSource> Task<S> {
             code = error.code.as_str(),
             attempts = self.attempts,
             retry_in = %human(until.remaining(now)),
-            valid_for = %human(remaining),
+            valid_for = %self.token.as_ref().map_or_else(
+                || human(remaining).to_string(),
+                |token| span_of(&token.access, remaining),
+            ),
             "no new token: {}", error.message,
         );
         let stale_for = match error.class {
@@ -262,6 +265,14 @@ impl<S: TokenSource> Task<S> {
 }
 
 /// A span as people read it, to the second.
+/// A span of a token's life, for a log.
+fn span_of(access: &AccessToken, span: Duration) -> String {
+    match access.lifetime_from {
+        LifetimeFrom::Never => "unlimited".to_owned(),
+        _ => human(span).to_string(),
+    }
+}
+
 fn human(span: Duration) -> humantime::FormattedDuration {
     let rounded = if span < Duration::from_secs(10) {
         Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))

@@ -19,7 +19,7 @@ use crate::config::profile::{
     RequestConfig, RequestMethod, Scope, TokenEndpoint,
 };
 use crate::config::url::Scheme;
-use crate::config::{HttpUrl, SecretSource};
+use crate::config::{HttpUrl, SecretSource, looks_secret};
 use crate::secret::Secret;
 
 const GRANT_TYPE: &str = "grant_type";
@@ -155,7 +155,7 @@ fn custom<'a>(
         let mut values = Vec::with_capacity(parameter.values.len());
         for source in &parameter.values {
             let value = read(source, &format!("custom parameter {}", parameter.key))?;
-            if !matches!(source, SecretSource::Literal(_)) {
+            if !matches!(source, SecretSource::Literal(_)) || looks_secret(&parameter.key) {
                 redactor.hide(&value);
             }
             values.push(value);

@@ -120,7 +120,7 @@ pub fn read(answer: &Answer, expected: &Expectation<'_>) -> Result<Issued, Fetch
     }
     let whole = expected.rules.token.as_ref().is_some_and(MemberPath::is_whole);
     match content {
-        Content::Text(text) if whole => issued(&text, Map::new(), answer, expected),
+        Content::Text(text) if whole => issued(filled(&text)?, Map::new(), answer, expected),
         Content::Other if whole => issued(plain_text(answer)?, Map::new(), answer, expected),
         Content::Members(members, syntax) => of_members(members, syntax, answer, expected),
         Content::Text(_) => Err(failure::without_token(answer, None, expected)),
@@ -131,11 +131,14 @@ pub fn read(answer: &Answer, expected: &Expectation<'_>) -> Result<Issued, Fetch
 /// The token of an answer that is nothing but the token.
 fn plain_text(answer: &Answer) -> Result<&str, FetchError> {
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
-    if text.is_empty() {
-        return Err(FetchError::new(FetchErrorCode::Missing, "the answer is empty, or no text"));
+    filled(text.strip_prefix('\u{feff}').unwrap_or(text).trim())
+}
+
+fn filled(text: &str) -> Result<&str, FetchError> {
+    match text {
+        "" => Err(FetchError::new(FetchErrorCode::Missing, "the answer is empty, or no text")),
+        text => Ok(text),
     }
-    Ok(text)
 }
 
 fn of_members(

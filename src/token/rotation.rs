@@ -238,7 +238,7 @@ impl Rotation {
         };
         let way_out = match self.profile.oauth2().map(|oauth2| &oauth2.grant) {
             Some(Grant::RefreshToken(refresh)) => {
-                format!("put a new refresh token into {}", refresh.token.describe())
+                format!("put a new refresh token into {}", refresh.whence())
             }
             _ => format!("run `sidepass authorize {}`", self.profile.name),
         };

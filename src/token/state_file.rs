@@ -2,7 +2,8 @@
 //!
 //! Invariants: what stands under the file's name is whole at any moment (written aside, synced, renamed, and the
 //! directory synced); only the owner of the lock writes it; whoever else has a new token (`sidepass authorize`) leaves
-//! it beside the file as `<state_file>.new`, for the owner to take. No error shows what a file holds.
+//! it beside the file as `<state_file>.new`, for the owner to take. No error shows what a file holds. Others may write to
+//! the directory: no link of theirs is followed to a file of ours, and no token of theirs is taken.
 
 mod format;
 mod lock;
@@ -10,8 +11,10 @@ mod lock;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 pub use self::format::{Fingerprint, Kept};
 use self::lock::Lock;
@@ -37,6 +40,8 @@ impl StateError {
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
+    /// Whose a file is that we make there, as that file system tells it.
+    uid: u32,
     _lock: Lock,
 }
 
@@ -46,18 +51,17 @@ impl StateFile {
     pub fn open(path: &Path) -> Result<(Self, Option<Kept>), StateError> {
         let path = usable(path)?;
         let lock = Lock::take(&path)?;
-        let kept = read(&path)?;
-        match &kept {
-            Some(kept) => write(&path, kept)?,
-            None => probe(&path)?,
+        let (kept, uid) = (read(&path, Writer::Any)?, probe(&path)?);
+        if let Some(kept) = &kept {
+            write(&path, kept)?;
         }
-        Ok((Self { path, _lock: lock }, kept))
+        Ok((Self { path, uid, _lock: lock }, kept))
     }
 
     /// Whether it could be opened, but for another process that owns it, and what it holds; makes no file that stays.
     pub fn check(path: &Path) -> Result<Option<Kept>, StateError> {
         let path = usable(path)?;
-        let kept = read(&path)?;
+        let kept = read(&path, Writer::Any)?;
         probe(&path)?;
         Ok(kept)
     }
@@ -75,7 +79,7 @@ impl StateFile {
     /// Whether somebody left a token for this profile beside it; an error, if what was left cannot be used.
     pub fn is_offered(&self, profile: &Fingerprint) -> Result<bool, StateError> {
         let offer = beside(&self.path, OFFER);
-        match read(&offer)? {
+        match read(&offer, Writer::Trusted(self.uid))? {
             None => Ok(false),
             Some(offered) if offered.profile == *profile => Ok(true),
             Some(_) => Err(StateError::new(
@@ -88,11 +92,15 @@ impl StateFile {
 
     /// Puts what was left beside it in its place, and reads it.
     pub fn take_offered(&self) -> Result<Option<Kept>, StateError> {
+        self.take_offered_from(self.uid)
+    }
+
+    fn take_offered_from(&self, uid: u32) -> Result<Option<Kept>, StateError> {
         let moved =
             fs::rename(beside(&self.path, OFFER), &self.path).and_then(|()| sync_directory(&self.path));
         moved.map_err(|error| unwritable(&self.path, &error))?;
         // Read only now: a newer one may have come in between.
-        read(&self.path)
+        read(&self.path, Writer::Trusted(uid))
     }
 }
 
@@ -110,30 +118,29 @@ pub fn deliver(path: &Path, kept: &Kept) -> Result<Delivery, StateError> {
     let path = usable(path)?;
     let offer = beside(&path, OFFER);
     let aside = beside(&path, &format!("{OFFER}.{}.tmp", std::process::id()));
-    replace(&offer, &aside, &kept.to_bytes()).map_err(|error| unwritable(&path, &error))?;
-    hand_over(&path, &offer)?;
+    let owner = other_owner(&path);
+    replace(&offer, &aside, &kept.to_bytes(), owner).map_err(|error| match owner {
+        // Nobody but that user could read it.
+        Some(owner) if error.kind() == io::ErrorKind::PermissionDenied => StateError::new(
+            &path,
+            format!("sidepass uses it as uid {owner}; authorize as that user ({error})"),
+        ),
+        _ => unwritable(&path, &error),
+    })?;
     match Lock::try_take(&path)? {
         Some(lock) => {
-            StateFile { path, _lock: lock }.take_offered()?;
+            let uid = probe(&path)?;
+            StateFile { path, uid, _lock: lock }.take_offered_from(owner.unwrap_or(uid))?;
             Ok(Delivery::Kept)
         }
         None => Ok(Delivery::Offered),
     }
 }
 
-/// Gives the offer to the user who runs the owner: only that one may read it.
-fn hand_over(path: &Path, offer: &Path) -> Result<(), StateError> {
-    let Some(owner) = fs::metadata(beside(path, lock::SUFFIX)).ok().map(|there| there.uid()) else {
-        return Ok(());
-    };
-    if owner == rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(offer, Some(owner), None).map_err(|error| {
-        // Nobody could read it.
-        let _ = fs::remove_file(offer);
-        StateError::new(path, format!("sidepass uses it as uid {owner}; authorize as that user ({error})"))
-    })
+/// The user who runs the owner, if that is somebody else: only that one may read what is left for it.
+fn other_owner(path: &Path) -> Option<u32> {
+    let lock = fs::symlink_metadata(beside(path, lock::SUFFIX)).ok()?;
+    Some(lock.uid()).filter(|owner| *owner != rustix::process::geteuid().as_raw())
 }
 
 /// The path to work with: a link is followed, or the next write would put a file in its place.
@@ -186,10 +193,35 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn read(path: &Path) -> Result<Option<Kept>, StateError> {
+/// Whose file is read.
+#[derive(Clone, Copy)]
+enum Writer {
+    /// Anybody's: the operator has named it.
+    Any,
+    /// Only this user's, or root's.
+    Trusted(u32),
+}
+
+fn read(path: &Path, writer: Writer) -> Result<Option<Kept>, StateError> {
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    let opened = fs::File::open(path);
-    match opened.and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)) {
+    // A pipe that somebody has put there would be waited for.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let opened = opened.and_then(|file| Ok((file.metadata()?, file)));
+    match opened {
+        Ok((there, _)) if !there.is_file() => return Err(StateError::new(path, "is no file; remove it")),
+        Ok((there, _)) if !writer.is(there.uid()) => {
+            return Err(StateError::new(
+                path,
+                format!(
+                    "belongs to uid {}, which sidepass does not take a token from; remove it",
+                    there.uid()
+                ),
+            ));
+        }
+        _ => {}
+    }
+    match opened.and_then(|(_, file)| file.take(MAX_FILE + 1).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
@@ -206,17 +238,30 @@ fn read(path: &Path) -> Result<Option<Kept>, StateError> {
     })
 }
 
+impl Writer {
+    fn is(self, owner: u32) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Trusted(uid) => owner == uid || owner == 0,
+        }
+    }
+}
+
 fn write(path: &Path, kept: &Kept) -> Result<(), StateError> {
-    let replaced = replace(path, &beside(path, ".tmp"), &kept.to_bytes());
+    let replaced = replace(path, &beside(path, ".tmp"), &kept.to_bytes(), None);
     replaced.map_err(|error| unwritable(path, &error))
 }
 
-/// Makes a file where the next one will be written, and removes it.
-fn probe(path: &Path) -> Result<(), StateError> {
+/// Makes a file where the next one will be written, and removes it; whose it was.
+fn probe(path: &Path) -> Result<u32, StateError> {
     let aside = beside(path, &format!(".check.{}.tmp", std::process::id()));
-    let made = create(&aside).and_then(|mut file| file.write_all(b"{}\n").and_then(|()| file.sync_all()));
+    let made = create(&aside).and_then(|mut file| {
+        file.write_all(b"{}\n")?;
+        file.sync_all()?;
+        file.metadata().map(|there| there.uid())
+    });
     let removed = fs::remove_file(&aside);
-    made.and(removed).map_err(|error| unwritable(path, &error))
+    made.and_then(|uid| removed.map(|()| uid)).map_err(|error| unwritable(path, &error))
 }
 
 fn create(path: &Path) -> io::Result<fs::File> {
@@ -228,9 +273,16 @@ fn create(path: &Path) -> io::Result<fs::File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn replace(path: &Path, aside: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file at once; `owner` gets it, if it is somebody else's. That goes by the open file: by its name, it could
+/// be made a link in between.
+fn replace(path: &Path, aside: &Path, bytes: &[u8], owner: Option<u32>) -> io::Result<()> {
     let mut file = create(aside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(aside, path));
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let handed = written.and_then(|()| match owner {
+        Some(_) => fchown(&file, owner, None),
+        None => Ok(()),
+    });
+    let written = handed.and_then(|()| fs::rename(aside, path));
     if let Err(error) = written {
         // What is left of it holds a token; the next write would remove it too.
         let _ = fs::remove_file(aside);

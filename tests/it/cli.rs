@@ -128,6 +128,18 @@ fn token_shows_a_token_only_when_told_to_reveal_it() {
 }
 
 #[test]
+fn a_token_that_was_given_never_expires() {
+    let fine = Fine::new();
+    let text = fine.setup.text().replace(
+        "profiles:\n",
+        "profiles:\n  given:\n    type: user_credentials\n    user: bob\n    password: { env: CLIENT_SECRET }\n",
+    );
+    let ended = fine.run(&text, &["token", "given"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("expires      never\n") && !ended.out.contains("years"), "{}", ended.out);
+}
+
+#[test]
 fn token_says_why_there_is_none() {
     let mut fine = Fine::new();
     fine.variables.insert("CLIENT_SECRET".to_owned(), "wrong".to_owned());

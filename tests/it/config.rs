@@ -471,7 +471,11 @@ fn what_works_but_should_not_stay_so_is_warned_about() {
             "routes.transport.pool.idle_timeout",
         ]
     );
-    assert_eq!(good("empty.yaml").warnings[0].key, "routes");
+    let warnings = good("empty.yaml").warnings;
+    assert_eq!(warnings[0].key, "routes");
+    let line = warnings[0].one_line();
+    assert!(line.contains("there is no route") && line.contains("; add routes:"), "{line}");
+    assert_eq!(line.lines().count(), 1, "a log has an event a line");
     assert_eq!(good("minimal.yaml").warnings, []);
 }
 

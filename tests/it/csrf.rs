@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine;
+
 use crate::support::client::Connection;
 use crate::support::gate::Gate;
 use crate::support::http2::{Http2Upstream, Manners, Request2};
@@ -454,8 +456,8 @@ fn over_http2_too_a_write_carries_a_token_and_its_cookies() {
     assert_eq!((upstream.seen().len(), upstream.connections()), (3, 1));
 }
 
-#[test]
-fn each_caller_with_a_credential_of_its_own_has_a_session_of_its_own() {
+/// A route where each caller has a credential of its own, and an upstream that knows whose session is whose.
+fn per_subject() -> Rig {
     let setup = Setup::new();
     let (tokens, mark) = (setup.idp.tokens(), setup.idp.mark().to_owned());
     setup.idp.answer_with(move |seen| {
@@ -478,7 +480,12 @@ fn each_caller_with_a_credential_of_its_own_has_a_session_of_its_own() {
     let yaml = "profiles:\n  main:\n    type: oauth2_token_exchange\n    token_service_url: ${TOKEN_URL}\n    client_id: ${CLIENT_ID}\n    \
                 client_secret: { env: CLIENT_SECRET }\n    subject_token: { header: Authorization }\nroutes:\n  main:\n    \
                 upstream: ${UPSTREAM}\n    profile: main\n    csrf: { path: /root/ }\n";
-    let rig = setup.yaml(yaml).start();
+    setup.yaml(yaml).start()
+}
+
+#[test]
+fn each_caller_with_a_credential_of_its_own_has_a_session_of_its_own() {
+    let rig = per_subject();
     let subjects = [leaks::mint(), leaks::mint(), leaks::mint()];
     for _ in 0..2 {
         for subject in &subjects {
@@ -487,4 +494,22 @@ fn each_caller_with_a_credential_of_its_own_has_a_session_of_its_own() {
         }
     }
     assert_eq!((fetches(&rig), writes(&rig).len()), (3, 6));
+}
+
+#[test]
+fn callers_whose_tokens_are_no_good_push_nobodys_session_out() {
+    let rig = per_subject();
+    let write = |subject: &str| {
+        rig.call("POST", "/x", &[("Authorization", &format!("Bearer {subject}"))], b"{}").status
+    };
+    let good = leaks::mint();
+    assert_eq!(write(&good), 200);
+    // As many as there may be sessions; each has expired, which is seen without a token service.
+    for number in 0..1001 {
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .encode(format!(r#"{{"exp":1,"jti":"{number}"}}"#));
+        assert_eq!(write(&format!("eyJhbGciOiJub25lIn0.{claims}.x")), 401);
+    }
+    assert_eq!(write(&good), 200);
+    assert_eq!(fetches(&rig), 1);
 }

@@ -1,4 +1,5 @@
-//! What the documentation says is true: every YAML of it passes `check`, every code and metric of the program is in it.
+//! What the documentation says is true: every YAML of it passes `check`, every setting, code and metric of the program is
+//! in it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -157,4 +158,98 @@ fn every_reason_code_and_metric_is_documented() {
         let name = format!("sidepass_{}", name.split(' ').next().unwrap());
         assert!(named(&name), "{name} is not in docs/operation.md");
     }
+}
+
+/// The keys that a source file knows, as its lists of `known` keys have them.
+fn known_keys(source: &str) -> BTreeSet<String> {
+    let lists = source.split("known: &[").skip(1);
+    let keys = lists.flat_map(|list| list.split(']').next().unwrap().split('"').skip(1).step_by(2));
+    keys.map(str::to_owned).collect()
+}
+
+/// The words within code of Markdown: fenced blocks, and what stands between backticks.
+fn words_of_code(text: &str) -> BTreeSet<&str> {
+    let code = text.split('`').skip(1).step_by(2);
+    code.flat_map(|code| code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).collect()
+}
+
+/// The part of docs/configuration.md from this heading to that one.
+fn part<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("\n## {from}\n")).unwrap();
+    rest.split_once(&format!("\n## {to}\n")).unwrap().0
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let page = read("docs/configuration.md");
+    let profiles = part(&page, "profiles.NAME", "secure_parameters");
+    let routes = part(&page, "routes.NAME", "proxy");
+    let servers = part(&page, "proxy", "Examples");
+    let form = page.split_once("\n## profiles.NAME\n").unwrap().0;
+    let mut seen = 0;
+    for (file, section) in sources() {
+        let documented = words_of_code(match section {
+            Section::Profiles => profiles,
+            Section::Routes => routes,
+            Section::Servers => servers,
+            Section::Values => form,
+            Section::Anywhere => &page,
+        });
+        for key in known_keys(&std::fs::read_to_string(&file).unwrap()) {
+            seen += 1;
+            assert!(documented.contains(key.as_str()), "{}: `{key}` is not documented", file.display());
+        }
+    }
+    assert!(seen >= 130, "only {seen} keys were found");
+}
+
+/// Where the keys of a file are documented.
+enum Section {
+    Profiles,
+    Routes,
+    Servers,
+    Values,
+    Anywhere,
+}
+
+/// The files that read a configuration.
+fn sources() -> Vec<(PathBuf, Section)> {
+    let folder = root().join("src/config");
+    let files = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let named = files(folder.clone()).filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let sections = named.map(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let section = match &*name {
+            "parameters" => Section::Profiles,
+            "server_file" | "limits_file" => Section::Servers,
+            "form" => Section::Values,
+            name if name.starts_with("route") => Section::Routes,
+            _ => Section::Anywhere,
+        };
+        (path, section)
+    });
+    let profiles = files(folder.join("profile_file")).filter(|path| path.is_file());
+    sections.chain(profiles.map(|path| (path, Section::Profiles))).collect()
+}
+
+#[test]
+fn every_file_that_the_documentation_names_is_there() {
+    let mut seen = 0;
+    for page in
+        ["README.md", "docs/configuration.md", "docs/operation.md", "docs/design.md", "docs/providers.md"]
+    {
+        let text = read(page);
+        let code = text.split('`').skip(1).step_by(2);
+        let files = code.filter(|code| code.starts_with("src/") || code.starts_with("tests/"));
+        // A command is named with its arguments.
+        let files = files.map(|code| root().join(code.split(' ').next().unwrap()));
+        let links = text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+        let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
+        let links = links.map(|link| root().join(page).parent().unwrap().join(link));
+        for path in files.chain(links) {
+            seen += 1;
+            assert!(path.exists(), "{page} names {}", path.display());
+        }
+    }
+    assert!(seen >= 100, "only {seen} files are named");
 }

@@ -199,6 +199,36 @@ fn a_refused_login_is_told_without_its_secrets() {
 }
 
 #[test]
+fn a_secret_that_stands_in_the_file_is_not_told_either() {
+    let setup = setup(
+        "request: { headers: { X-Api-Key: Key plain-hunter-1 }, body: { password: plain-hunter-2, pin: 471147 } }",
+    );
+    let setup = setup.cold();
+    let echo = "not plain-hunter-1, plain-hunter-2, 471147";
+    setup.idp.always(Reply::json(403, json!({"message": echo, "code": "E1"}).to_string()));
+    let rig = setup.start();
+    eventually("it is told", || rig.last_failure("main") == "token_invalid_client");
+    let message = rig.profile_status("main")["last_failure"]["message"].to_string();
+    assert!(message.contains("E1 (not [redacted], [redacted], [redacted])"), "{message}");
+}
+
+#[test]
+fn what_came_with_the_first_token_is_not_told_either() {
+    let request = "    request: { body: { session: \"{token.session}\" } }\n";
+    let setup = with_login_url(two_steps(request).cold());
+    setup.idp.answer_with(|seen| {
+        Some(match seen.target() {
+            "/login" => Reply::json(400, r#"{"message":"no session s3ss-10n-77","code":"E1"}"#),
+            _ => Reply::json(200, r#"{"access_token":"a","expires_in":60,"session":"s3ss-10n-77"}"#),
+        })
+    });
+    let rig = setup.start();
+    eventually("it is told", || !rig.last_failure("main").is_empty());
+    let message = rig.profile_status("main")["last_failure"]["message"].to_string();
+    assert!(message.contains("no session [redacted]"), "{message}");
+}
+
+#[test]
 fn a_first_profile_that_fails_is_named() {
     let setup = with_login_url(two_steps("").cold());
     setup.idp.answer_with(|_| Some(Reply::json(400, r#"{"error":"invalid_scope"}"#)));

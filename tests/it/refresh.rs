@@ -266,3 +266,28 @@ fn a_rotated_secret_file_is_read_at_the_next_renewal() {
     assert_eq!(refused, 0);
     assert_eq!(rig.last_failure("main"), "");
 }
+
+#[test]
+fn the_status_says_which_of_two_secrets_works() {
+    let setup = Setup::new().variable("OTHER_SECRET", "one-that-is-over").lifetime(SECOND * 4);
+    let two = "client_secret: { current: { env: OTHER_SECRET }, next: { env: CLIENT_SECRET } }";
+    let text = setup.text().replace("client_secret: { env: CLIENT_SECRET }", two);
+    let rig = setup.yaml(&text[text.find("profiles:").unwrap()..]).start();
+    assert_eq!(rig.get("/").status, 200);
+    assert_eq!(rig.idp.count(), 2, "the current one was refused, and the other tried at once");
+    assert_eq!(rig.profile_status("main")["client_secret"], "next");
+    rig.idp.set_client(crate::support::setup::CLIENT, "one-that-is-over");
+    eventually_within(patience(), "the other one works", || {
+        rig.profile_status("main")["client_secret"] == "current"
+    });
+    assert_eq!(rig.get("/").status, 200);
+}
+
+#[test]
+fn a_lifetime_of_years_is_taken_and_warned_about() {
+    let mut rig = Setup::new().lifetime(SECOND * 86_399_999).start_process();
+    assert_eq!(rig.get("/").status, 200);
+    eventually_within(patience(), "the warning", || {
+        rig.process().stderr().contains("count in milliseconds?")
+    });
+}

@@ -282,19 +282,14 @@ fn check_tells_what_is_wrong_with_a_pair() {
     let (expired, young) = (Pair::new("late", (-30, -1)), Pair::new("early", (1, 30)));
     let other = Pair::new("other", (-1, 30));
     let cases = [
-        (
-            &expired.certificate[..],
-            &expired.key[..],
-            tls,
-            "profiles.main: key_pair: the certificate of late expired at 20",
-        ),
+        (&expired.certificate[..], &expired.key[..], tls, "/tls.crt: the certificate of late expired at 20"),
         (&young.certificate, &young.key, tls, "is the clock right?"),
         (&other.certificate, P256, tls, "was made for another key"),
         (
             CERTIFICATE,
             P256,
             signs,
-            "is an EC key on P-256, which cannot sign with ES384: write algorithm: ES256",
+            "/tls.key: the private key is an EC key on P-256, which cannot sign with ES384: write algorithm: ES256",
         ),
     ];
     for (certificate, key, more, said) in cases {

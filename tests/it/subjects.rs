@@ -117,6 +117,24 @@ fn a_token_service_in_trouble_is_no_fault_of_the_caller() {
 }
 
 #[test]
+fn what_is_exchanged_for_no_access_token_goes_nowhere() {
+    let setup = setup("Authorization", "");
+    let issued = |kind: &str| {
+        let body = r#"{"access_token":"x","token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:KIND"}"#;
+        Reply::json(200, body.replace("KIND", kind))
+    };
+    setup.idp.script(["refresh_token", "id_token", "saml2"].map(issued));
+    let rig = setup.start();
+    for _ in 0..3 {
+        let answer = rig.call("GET", "/", &[("Authorization", &format!("Bearer {}", leaks::mint()))], b"");
+        assert_eq!((answer.status, answer.reason().as_str()), (503, "token_unavailable"));
+    }
+    assert_eq!((rig.idp.count(), rig.upstream.count()), (3, 0));
+    let refused = ["profile=\"main\"", "result=\"token_type_unsupported\""];
+    assert_eq!(rig.metric("sidepass_token_refreshes_total", &refused) as usize, 3);
+}
+
+#[test]
 fn a_header_of_another_name_is_shown_to_nobody_else() {
     let rig = setup("X-User-Token", "").start();
     let anna = leaks::mint();

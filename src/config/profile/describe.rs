@@ -93,24 +93,28 @@ struct Out<'a> {
 
 impl Out<'_> {
     fn push(&mut self, path: &str, value: String) {
-        if self.settings.iter().any(|setting| setting.path == path) {
-            return;
-        }
         let place = self.spot(path).map(|spot| spot.place.clone());
-        self.settings.push(Setting { path: path.to_owned(), value, place });
+        self.put(path, value, place);
+    }
+
+    fn put(&mut self, path: &str, value: String, place: Option<Place>) {
+        if !self.settings.iter().any(|setting| setting.path == path) {
+            self.settings.push(Setting { path: path.to_owned(), value, place });
+        }
     }
 
     fn spot(&self, path: &str) -> Option<&Spot> {
         self.profile.written.spot(path)
     }
 
-    /// A word of ours.
+    /// A word of ours, which holds also where nobody wrote it: a map around it does not say where it comes from.
     fn word(&mut self, path: &str, word: &str) {
-        self.push(path, word.to_owned());
+        let place = self.profile.written.own_spot(path).map(|spot| spot.place.clone());
+        self.put(path, word.to_owned(), place);
     }
 
     fn duration(&mut self, path: &str, duration: Duration) {
-        self.push(path, humantime::format_duration(duration).to_string());
+        self.word(path, &humantime::format_duration(duration).to_string());
     }
 
     /// A text that may be seen, but for what variables brought.
@@ -211,7 +215,14 @@ impl Out<'_> {
         }
         match body {
             LoginBody::Empty => {}
-            LoginBody::Text(_, text) => self.template("request.body", "", text),
+            LoginBody::Text(_, text) => {
+                // Written by hand in any syntax: a word of it tells whether a secret is there.
+                let name = match text.0.as_slice() {
+                    [Part::Literal(literal)] if looks_secret(literal) => "secret",
+                    _ => "",
+                };
+                self.template("request.body", name, text);
+            }
             LoginBody::Form(members) => {
                 for (name, value) in members {
                     self.template(&format!("request.body.{name}"), name, value);
@@ -224,6 +235,7 @@ impl Out<'_> {
     fn json(&mut self, path: &str, value: &LoginValue) {
         match value {
             LoginValue::Text(text) => self.template(path, path, text),
+            LoginValue::Plain(_) if looks_secret(member(path)) => self.push(path, HIDDEN.to_owned()),
             LoginValue::Plain(value) => self.push(path, value.to_string()),
             LoginValue::List(items) => {
                 let items = items.iter().enumerate();
@@ -237,7 +249,7 @@ impl Out<'_> {
 
     /// A template of a member or header of this name.
     fn template(&mut self, path: &str, name: &str, template: &Template) {
-        let name = name.rsplit('.').next().unwrap_or(name);
+        let name = member(name);
         let part = |part: &Part| match part {
             Part::Literal(_) if looks_secret(name) && template.is_literal() => HIDDEN.to_owned(),
             Part::Literal(text) => text.clone(),
@@ -251,6 +263,12 @@ impl Out<'_> {
         let whole = matches!(template.0.as_slice(), [Part::Secret(_)]);
         self.push(path, if whole { text } else { quoted(&text) });
     }
+}
+
+/// The member that a path leads to; that of the list, for an item of one.
+fn member(path: &str) -> &str {
+    let is_index = |name: &&str| name.bytes().all(|byte| byte.is_ascii_digit());
+    path.rsplit('.').find(|name| !is_index(name)).unwrap_or(path)
 }
 
 /// What stands for a literal that must not be seen.

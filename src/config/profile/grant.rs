@@ -42,6 +42,16 @@ pub struct RefreshToken {
     pub state_file: Option<PathBuf>,
 }
 
+impl RefreshToken {
+    /// Where a person puts another one, for a message.
+    pub fn whence(&self) -> String {
+        match &self.token {
+            SecretSource::Literal(_) => "`refresh_token` of the profile".to_owned(),
+            source => source.describe(),
+        }
+    }
+}
+
 /// Consent in a browser.
 #[derive(Clone, Debug)]
 pub struct AuthorizationCode {

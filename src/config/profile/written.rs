@@ -21,6 +21,8 @@ pub struct Spot {
     pub place: Place,
     /// The text with names in place of what variables brought, if they brought a part of it.
     pub(super) masked: Option<Secret>,
+    /// Whether it is a map of settings.
+    is_map: bool,
 }
 
 impl Written {
@@ -37,7 +39,8 @@ impl Written {
                 Value::Scalar(scalar) => masked(scalar),
                 _ => None,
             };
-            self.spots.insert(path.to_owned(), Spot { place: node.place.clone(), masked });
+            let is_map = matches!(node.value, Value::Map(_));
+            self.spots.insert(path.to_owned(), Spot { place: node.place.clone(), masked, is_map });
         }
         if let Value::Map(map) = &node.value {
             let dot = if path.is_empty() { "" } else { "." };
@@ -47,10 +50,19 @@ impl Written {
 
     /// Where a setting stands, or what it is a part of; nothing for a default.
     pub fn spot(&self, path: &str) -> Option<&Spot> {
+        self.nearest(path).map(|(_, spot)| spot)
+    }
+
+    /// The same for a setting with a default: a map around it does not mean that it was written.
+    pub fn own_spot(&self, path: &str) -> Option<&Spot> {
+        self.nearest(path).filter(|(at, spot)| *at == path || !spot.is_map).map(|(_, spot)| spot)
+    }
+
+    fn nearest<'p>(&self, path: &'p str) -> Option<(&'p str, &Spot)> {
         let mut path = path;
         loop {
             if let Some(spot) = self.spots.get(path) {
-                return Some(spot);
+                return Some((path, spot));
             }
             path = path.rsplit_once('.')?.0;
         }

@@ -20,10 +20,8 @@ use super::keys::Type;
 /// The profile with what its service key or binding brings; nothing where it has none.
 pub(super) fn expand(at: &At<'_>) -> Option<Node> {
     let Value::Map(map) = &at.node.value else { return None };
-    if let Some(Value::Scalar(kind)) = at.node.get("type").map(|kind| &kind.value) {
-        // A type that has no use for them says so itself.
-        Type::named(&kind.text()).filter(|kind| kind.allows("service_key"))?;
-    }
+    // A type that has no use for them says so itself.
+    Type::expected(at.node).filter(|kind| kind.allows("service_key"))?;
     let written = |key: &str| at.entries().ok()?.into_iter().find(|entry| entry.key == key);
     let (key, binding) = (written("service_key"), written("from_binding"));
     let (from, found) = match (&key, &binding) {
@@ -36,7 +34,7 @@ pub(super) fn expand(at: &At<'_>) -> Option<Node> {
         (None, Some(from)) => (from, binding_of(from)),
     };
     let mut map = map.clone();
-    match found {
+    match found.and_then(|found| proven(found, from, &map)) {
         Ok(found) => {
             let place = Place::Filled { by: from.key.to_owned(), at: Box::new(from.node.place.clone()) };
             Settings { place, found, map: &mut map }.fill(at);
@@ -45,6 +43,21 @@ pub(super) fn expand(at: &At<'_>) -> Option<Node> {
         Err(_) => map.extent = Extent::Gaps,
     }
     Some(Node { place: at.node.place.clone(), value: Value::Map(map) })
+}
+
+/// A key with a proof of who the client is, unless the profile itself says how that is proven.
+fn proven(found: Found, from: &At<'_>, map: &Map) -> Read<Found> {
+    const SAYS_HOW: [&str; 6] =
+        ["type", "preset", "client_secret", "client_authentication", "client_assertion", "key_pair"];
+    let bare = matches!(&found.key, ServiceKey::Client(ClientKey { proof: Proof::Elsewhere, .. }));
+    if !bare || map.entries.iter().any(|entry| SAYS_HOW.contains(&entry.key.as_str())) {
+        return Ok(found);
+    }
+    let (Home::File(path) | Home::Directory(path)) = &found.home;
+    Err(from.error_hint(
+        format!("{}: neither a client secret nor a certificate is in it", path.display()),
+        "write client_secret: { env: NAME } beside it, if the secret is kept elsewhere",
+    ))
 }
 
 /// A key, and where its members are read again.
@@ -63,12 +76,16 @@ enum Home {
 
 /// `service_key: { file: key.json }`
 fn service_key(at: &At<'_>) -> Read<Found> {
-    let SecretSource::File(file) = form::text_source(at, Kind::Plain)? else {
-        return Err(at.error_hint("a service key is a file", "write service_key: { file: key.json }"));
-    };
+    let no_file = || at.error_hint("a service key is a file", "write service_key: { file: key.json }");
+    // A key that was pasted: the hints for texts would lead astray.
+    if at.map().is_some_and(|map| map.entries.iter().any(|entry| entry.key.starts_with("client"))) {
+        return Err(no_file());
+    }
+    let SecretSource::File(file) = form::text_source(at, Kind::Plain)? else { return Err(no_file()) };
     let text = SecretSource::File(file.clone()).read_text().map_err(|error| at.error(error.0))?;
-    let json = parse(text.expose()).ok_or_else(|| {
-        at.error_hint(format!("{} is not JSON", file.display()), "the key as it was downloaded")
+    let json = parse(text.expose()).map_err(|line| {
+        let line = line.map_or_else(String::new, |line| format!(": line {line}"));
+        at.error_hint(format!("{} is not JSON{line}", file.display()), "the key as it was downloaded")
     })?;
     let key = service_key::detect(&json).map_err(|error| at.error(format!("{}: {error}", file.display())))?;
     Ok(Found { key, home: Home::File(file) })
@@ -112,16 +129,20 @@ fn members(directory: &Path) -> std::io::Result<Json<String, JsonValue>> {
             continue;
         }
         let Ok(text) = SecretSource::File(entry.path()).read_text() else { continue };
-        let value = parse(text.expose()).unwrap_or_else(|| text.expose().trim_end().into());
+        let value = parse(text.expose()).unwrap_or_else(|_| text.expose().trim_end().into());
         members.insert(name, value);
     }
     Ok(members)
 }
 
-/// A JSON document of members; a text that merely looks like a number stays a text.
-fn parse(text: &str) -> Option<JsonValue> {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
+/// A JSON document of members; a text that merely looks like a number stays a text. Else the line that is at fault, if
+/// one is.
+fn parse(text: &str) -> Result<JsonValue, Option<usize>> {
+    let text = text.trim_start_matches('\u{feff}').trim_end();
+    match text.trim_start().starts_with(['{', '[']) {
+        true => serde_json::from_str(text).map_err(|error| Some(error.line())),
+        false => Err(None),
+    }
 }
 
 /// Writes settings into a profile.

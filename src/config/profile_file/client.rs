@@ -234,7 +234,7 @@ pub(crate) fn certified_pair(at: &At<'_>) -> Read<KeyPairConfig> {
     let pair = key_pair(at)?;
     if pair.certificate.is_none() {
         return Err(at.error_hint(
-            "a certificate is needed for TLS, and this key has none",
+            "a certificate is needed beside the private key",
             "key_pair: { certificate: { file: … }, private_key: { file: … } }",
         ));
     }

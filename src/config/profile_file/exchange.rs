@@ -3,6 +3,7 @@
 use http::HeaderName;
 
 use super::super::form::{self, Kind};
+use super::super::headers::OURS;
 use super::super::profile::{ActorToken, SubjectToken, TokenExchange};
 use super::super::reader::{At, Fields, Keys, Read};
 
@@ -37,8 +38,16 @@ fn subject(at: &At<'_>) -> Read<SubjectToken> {
     }
     let fields = at.fields(&HEADER)?;
     fields.required("header", |at| {
-        let name = HeaderName::from_bytes(at.text()?.as_bytes());
-        name.map(SubjectToken::Header).map_err(|_| at.error("this is not a valid header name"))
+        let name = HeaderName::from_bytes(at.text()?.as_bytes())
+            .map_err(|_| at.error("this is not a valid header name"))?;
+        // What is shown to us goes no further, and without these no request does.
+        if OURS.contains(&name.as_str()) {
+            return Err(at.error_hint(
+                format!("`{name}` belongs to the connection, and carries no token"),
+                "write Authorization, or a header of your own",
+            ));
+        }
+        Ok(SubjectToken::Header(name))
     })
 }
 

@@ -1,5 +1,6 @@
 //! The keys of a profile, and which of them belong to which `type`.
 
+use super::super::node::{Node, Value};
 use super::super::reader::{At, Broken};
 use super::super::reader::{Fields, Keys, Read, fold_value};
 use super::super::suggest::did_you_mean;
@@ -114,6 +115,7 @@ pub(super) const KEYS: Keys = Keys {
         ("timeout", "token_wait"),
         ("tenant", "it is a parameter of presets: write it beside `preset: NAME`"),
         ("domain", "it is a parameter of presets: write it beside `preset: NAME`"),
+        ("algorithm", "it stands within what signs: `client_assertion`, `assertion` or `dpop`"),
         ("name", "the name of a profile is its key: `profiles: { NAME: … }`"),
     ],
 };
@@ -172,6 +174,15 @@ impl Type {
         let hint = did_you_mean(&text, TYPES.iter().map(|(name, _)| *name))
             .unwrap_or_else(|| format!("there are: {}", ours.join(", ")));
         Err(at.error_hint(format!("{} is not a type of profile that is there", at.quoted()), hint))
+    }
+
+    /// The type that a profile seems to name; nothing where there is no such type. Reports nothing.
+    pub(super) fn expected(profile: &Node) -> Option<Self> {
+        match profile.get("type").map(|node| &node.value) {
+            None => Some(Self::ClientCredentials),
+            Some(Value::Scalar(kind)) => Self::named(&kind.text()),
+            Some(_) => None,
+        }
     }
 
     /// The type of this name.

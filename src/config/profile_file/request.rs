@@ -1,5 +1,6 @@
 //! How a token request is written, as written in proxy.yaml.
 
+use super::super::SecretSource;
 use super::super::form::{self, Kind};
 use super::super::parameters;
 use super::super::profile::{ContentType, GrantTypePlace, RequestConfig, RequestMethod};
@@ -15,8 +16,8 @@ pub(super) fn request(fields: &Fields<'_>) -> Read<RequestConfig> {
     let content_type = fields.or("content_type", ContentType::Form, content_type);
     let separator = fields.or("scope_separator", " ".to_owned(), separator);
     let scope = fields.optional("scope", |at| scope::scope(at, content_type, &separator.clone()?));
-    let source = |key| fields.optional(key, |at| form::source(at, Kind::Plain));
-    let (resource, audience) = (source("resource"), source("audience"));
+    let resource = fields.optional("resource", resource);
+    let audience = fields.optional("audience", |at| form::source(at, Kind::Plain));
     let custom_parameters = fields.or("custom_parameters", Vec::new(), parameters::custom_parameters);
     Ok(RequestConfig {
         method: method?,
@@ -27,6 +28,18 @@ pub(super) fn request(fields: &Fields<'_>) -> Read<RequestConfig> {
         audience: audience?,
         custom_parameters: custom_parameters?,
     })
+}
+
+/// RFC 8707 §2 wants a URI without a fragment. That it is a URI is not asked: some services take the id of an app.
+fn resource(at: &At<'_>) -> Read<SecretSource> {
+    let source = form::source(at, Kind::Plain)?;
+    if source.read().is_ok_and(|text| text.expose().contains('#')) {
+        return Err(at.error_hint(
+            "a resource has no fragment (`#…`; RFC 8707 §2)",
+            "write the URI that the token service knows the API by",
+        ));
+    }
+    Ok(source)
 }
 
 fn grant_type_in(at: &At<'_>) -> Read<GrantTypePlace> {

@@ -110,6 +110,8 @@ impl Chunked {
             (State::DataLf, b'\n') => State::Size,
             (State::Line, b'\r') => State::EndLf,
             (State::EndLf, b'\n') => return Ok(true),
+            // Others take a bare line feed for the end of a line, or for a part of it.
+            (State::Line | State::Trailer, b'\n') => return Err(BodyFault::Trailers),
             (State::Line | State::Trailer, _) => {
                 self.trailer(byte)?;
                 if byte == b'\r' { State::TrailerLf } else { State::Trailer }

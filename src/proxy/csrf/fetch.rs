@@ -32,7 +32,12 @@ impl Proxy {
         headers: &mut HeaderMap,
         until: Option<Instant>,
     ) -> Result<Box<Worn<'a>>, ProxyError> {
-        let mut worn = Box::new(Worn::strip(csrf, route.credential.subject(), headers));
+        // Only a subject whose token is known to be good has a session: nonsense must not push those of others out.
+        let credential = &route.credential;
+        if credential.subject().is_some() && credential.snapshot(self.clock.now()).is_none() {
+            deadline::until(until, credential.wait(&self.clock)).await??;
+        }
+        let mut worn = Box::new(Worn::strip(csrf, credential.subject(), headers));
         if let Some(held) = self.hold_csrf(route, &worn, headers, until).await? {
             worn.put_on(held, headers);
         }

@@ -15,7 +15,16 @@ const DESCRIPTION: usize = 200;
 pub(super) struct Expected {
     hosts: [String; 2],
     state: Secret,
-    issuer: Option<String>,
+    issuer: Option<Issuer>,
+}
+
+/// Who an answer has to come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Issuer {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether its answers always say so (RFC 9207 §3).
+    pub(super) is_named: bool,
 }
 
 /// What is made of a request.
@@ -27,8 +36,23 @@ pub(super) enum Verdict {
     Answer(Result<Secret, String>),
 }
 
+impl Issuer {
+    /// What is wrong with the `iss` of an answer (RFC 9207 §2.4).
+    fn misses(&self, iss: Option<&str>) -> Option<&'static str> {
+        match iss {
+            Some(iss) if iss != self.name => {
+                Some("the answer comes from another issuer than the configured one (RFC 9207)")
+            }
+            None if self.is_named => Some(
+                "the answer does not say which issuer it comes from, as those of this issuer do (RFC 9207)",
+            ),
+            _ => None,
+        }
+    }
+}
+
 impl Expected {
-    pub(super) fn new(address: SocketAddr, state: Secret, issuer: Option<String>) -> Self {
+    pub(super) fn new(address: SocketAddr, state: Secret, issuer: Option<Issuer>) -> Self {
         let hosts = [address.to_string(), format!("localhost:{}", address.port())];
         Self { hosts, state, issuer }
     }
@@ -75,12 +99,8 @@ impl Expected {
                  Open the page that `sidepass authorize` printed last.",
             ));
         }
-        if let (Some(expected), Some(iss)) = (&self.issuer, one("iss"))
-            && iss != expected
-        {
-            return Verdict::Answer(Err(
-                "the answer comes from another issuer than the configured one (RFC 9207)".to_owned(),
-            ));
+        if let Some(wrong) = self.issuer.as_ref().and_then(|issuer| issuer.misses(one("iss"))) {
+            return Verdict::Answer(Err(wrong.to_owned()));
         }
         match (one("error"), one("code")) {
             (Some(error), _) => Verdict::Answer(Err(self.refusal(error, one("error_description")))),

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AuthorizeError;
+use super::callback::Issuer;
 use crate::clock::Clock;
-use crate::config::profile::{AuthorizationCode, CustomParameter, Grant, ParameterPlace, ProfileKind};
+use crate::config::profile::{
+    AuthorizationCode, CustomParameter, Grant, OAuth2, ParameterPlace, ProfileKind, TokenEndpoint,
+};
 use crate::config::{ProfileConfig, SecretSource};
 use crate::secret::Secret;
 use crate::token::discovery;
@@ -16,23 +19,31 @@ use crate::token::response::Issued;
 /// How long the metadata of an issuer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the person is sent: as configured, or as the issuer's metadata say.
+/// Where the person is sent, and who sends it back where that is known: as configured, or as the issuer's metadata say.
 pub(super) async fn authorization_endpoint(
     profile: &Arc<ProfileConfig>,
+    oauth2: &OAuth2,
     grant: &AuthorizationCode,
-) -> Result<Secret, AuthorizeError> {
+) -> Result<(Secret, Option<Issuer>), AuthorizeError> {
     if let Some(url) = &grant.authorization_url {
-        return Ok(read(url, "authorization_url")?);
+        let issuer = match &oauth2.endpoint {
+            TokenEndpoint::Issuer(issuer) => {
+                Some(Issuer { name: read(issuer, "issuer")?.expose().to_owned(), is_named: false })
+            }
+            TokenEndpoint::Url(_) => None,
+        };
+        return Ok((read(url, "authorization_url")?, issuer));
     }
-    let metadata = discovery::look_up(profile, PATIENCE).await?;
-    let url = metadata.and_then(|metadata| metadata.authorization_endpoint);
-    let url = url.ok_or_else(|| {
+    let nowhere = || {
         AuthorizeError(
             "the issuer names no authorization_endpoint that can be used: write authorization_url".to_owned(),
         )
-    })?;
+    };
+    let metadata = discovery::look_up(profile, PATIENCE).await?.ok_or_else(nowhere)?;
+    let url = metadata.authorization_endpoint.ok_or_else(nowhere)?;
     let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
-    Ok(Secret::new([&url.origin(), url.path(), &query].concat()))
+    let issuer = Issuer { name: metadata.issuer, is_named: metadata.names_issuer };
+    Ok((Secret::new([&url.origin(), url.path(), &query].concat()), Some(issuer)))
 }
 
 /// Gets the tokens for a code.

@@ -141,6 +141,14 @@ fn a_client_secret_signs_with_hs256_and_stays_at_home() {
         error.contains("the client_secret is too short for HS256") && !error.contains("hunter2"),
         "{error}"
     );
+    let profile = |next: &str| {
+        let secret = ClientSecret { current: literal(secret), next: Some(literal(next)) };
+        client(ClientAuthentication::SecretJwt { secret, jwt: options() })
+    };
+    check(&profile(secret)).unwrap();
+    let error = check(&profile("hunter2")).unwrap_err();
+    assert!(error.starts_with("the client_secret.next is too short for HS256"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
 }
 
 #[test]

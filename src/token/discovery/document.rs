@@ -22,6 +22,8 @@ pub struct Metadata {
     pub token_endpoint: HttpUrl,
     /// Where a person consents, if the issuer has such a place.
     pub authorization_endpoint: Option<HttpUrl>,
+    /// Whether what comes back from there always names the issuer (RFC 9207 §3).
+    pub names_issuer: bool,
     /// `token_endpoint_auth_methods_supported`; empty if nothing is said.
     pub auth_methods: Vec<String>,
     /// `dpop_signing_alg_values_supported`; empty if nothing is said.
@@ -60,6 +62,8 @@ impl Metadata {
             token_endpoint,
             authorization_endpoint: authorization
                 .and_then(|text| endpoint(text, "authorization_endpoint").ok()),
+            names_issuer: members.get("authorization_response_iss_parameter_supported")
+                == Some(&Value::Bool(true)),
             auth_methods: names(&members, "token_endpoint_auth_methods_supported"),
             dpop_algorithms: names(&members, "dpop_signing_alg_values_supported"),
         })
@@ -117,7 +121,11 @@ fn same_issuer(members: &Map<String, Value>, issuer: &str) -> Result<(), Flaw> {
     }
     let shown = Redactor::default().clean(named, 200);
     let same = named.trim_end_matches('/') == issuer.trim_end_matches('/');
-    let hint = if same { ": write it so, the slash at the end counts" } else { "" };
+    let hint = if same {
+        ": write it so, the slash at the end counts"
+    } else {
+        "; where that is the one that is meant, write it there"
+    };
     Err(untrue(format!("is of the issuer {shown}, not of the one in `issuer`{hint}")))
 }
 

@@ -211,12 +211,12 @@ async fn an_endless_document_and_a_silent_issuer_end() {
 async fn a_certificate_takes_the_alias_for_certificates() {
     let server = Server::start(|origin, _| {
         ok(&format!(
-            r#"{{"issuer":"{origin}","token_endpoint":"{origin}/token","mtls_endpoint_aliases":{{"token_endpoint":"https://mtls.example/token"}},"token_endpoint_auth_methods_supported":["tls_client_auth","x y"]}}"#
+            r#"{{"issuer":"{origin}","token_endpoint":"{origin}/token","mtls_endpoint_aliases":{{"token_endpoint":"https://mtls.example/token"}},"token_endpoint_auth_methods_supported":["tls_client_auth","x y"],"authorization_response_iss_parameter_supported":true}}"#
         ))
     })
     .await;
     let plain = found(&server.origin).await.unwrap();
-    assert!(!plain.is_elsewhere());
+    assert!(!plain.is_elsewhere() && plain.names_issuer);
     assert_eq!(plain.auth_methods, ["tls_client_auth"]);
     let mut profile = of_issuer(&server.origin);
     profile.transport.key_pair =

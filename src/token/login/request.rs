@@ -3,9 +3,9 @@
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::config::Template;
 use crate::config::profile::{HttpLogin, LoginBody, LoginTemplate, LoginValue, ProfileConfig};
 use crate::config::template::Part;
+use crate::config::{Template, looks_secret};
 use crate::secret::Secret;
 use crate::token::error::FetchError;
 use crate::token::redact::Redactor;
@@ -88,7 +88,23 @@ struct Pen<'a> {
     redactor: Redactor,
 }
 
+/// What is shorter than this is no secret of itself, and would hide half of a message.
+const SHORT: usize = 8;
+
 impl<'a> Pen<'a> {
+    fn hide(&mut self, text: &str) {
+        self.redactor.hide(&Secret::new(text.to_owned()));
+    }
+
+    /// Adds what came with the first profile's token, which may be as secret as that.
+    fn push(&mut self, value: String, out: &mut String) {
+        let value = Secret::new(value);
+        if value.expose().len() >= SHORT {
+            self.redactor.hide(&value);
+        }
+        out.push_str(value.expose());
+    }
+
     fn write(&mut self, template: &LoginTemplate, what: &str, out: &mut String) -> Result<(), FetchError> {
         for part in &template.0 {
             match part {
@@ -96,6 +112,9 @@ impl<'a> Pen<'a> {
                 Part::Secret(source) => {
                     let secret = request::read(source, what)?;
                     self.redactor.hide(&secret);
+                    // An echo may leave out the scheme: `Basic …`.
+                    let bare = secret.expose().split_once(' ').map(|(_, bare)| bare);
+                    bare.filter(|bare| bare.len() >= SHORT).into_iter().for_each(|bare| self.hide(bare));
                     out.push_str(secret.expose());
                 }
                 Part::Token => {
@@ -104,16 +123,13 @@ impl<'a> Pen<'a> {
                     out.push_str(token.expose());
                 }
                 Part::Field(path) => {
-                    out.push_str(&found(
-                        &self.first(what)?.fields,
-                        path,
-                        &format!("{what}: {{token.{path}}}"),
-                    )?);
+                    let fields = &self.first(what)?.fields;
+                    self.push(found(fields, path, &format!("{what}: {{token.{path}}}"))?, out);
                 }
                 Part::Claim(path) => {
                     let claims = jwt::claims(self.first(what)?.text.expose()).map(TokenFields::of);
                     let claims = claims.unwrap_or_default();
-                    out.push_str(&found(&claims, path, &format!("{what}: {{claim.{path}}}"))?);
+                    self.push(found(&claims, path, &format!("{what}: {{claim.{path}}}"))?, out);
                 }
                 Part::Parameter(name) => {
                     return Err(unfit(format!("{what}: the secure parameter {name} is not known here")));
@@ -144,7 +160,13 @@ impl<'a> Pen<'a> {
 
     fn json(&mut self, value: &LoginValue, what: &str, out: &mut String) -> Result<(), FetchError> {
         match value {
-            LoginValue::Plain(plain) => out.push_str(&plain.to_string()),
+            LoginValue::Plain(plain) => {
+                let text = plain.to_string();
+                if looks_secret(what) && plain.is_number() {
+                    self.hide(&text);
+                }
+                out.push_str(&text);
+            }
             LoginValue::Text(template) => {
                 let mut text = String::with_capacity(ROOM);
                 self.write(template, what, &mut text)?;

@@ -93,7 +93,11 @@ pub(super) fn not_json(answer: &Answer, expected: &Expectation<'_>) -> FetchErro
     if answer.body.is_empty() {
         return FetchError::new(FetchErrorCode::Missing, "the answer is empty");
     }
-    let message = format!("the answer is not JSON ({}){}", described(answer), excerpt(answer, expected));
+    let message = format!(
+        "the answer is not JSON ({}){}; is this the token endpoint?",
+        described(answer),
+        excerpt(answer, expected)
+    );
     FetchError::new(FetchErrorCode::NotJson, message)
 }
 

@@ -129,7 +129,7 @@ fn a_refused_token_needs_a_person_and_a_lost_answer_is_named_as_the_cause() {
     let rotation = open(&refreshing("first", None));
     let error = failed(&rotation, FetchErrorCode::InvalidGrant);
     assert_eq!(error.code, FetchErrorCode::Unauthorized);
-    assert!(error.message.contains("put a new refresh token into the literal value"), "{error}");
+    assert!(error.message.contains("put a new refresh token into `refresh_token` of the profile"), "{error}");
     assert!(!error.message.contains("lost"), "{error}");
     for lost in [FetchErrorCode::Timeout, FetchErrorCode::Interrupted, FetchErrorCode::ServerError] {
         let rotation = open(&refreshing("first", None));

@@ -1,10 +1,12 @@
 //! One process owns a state file: an advisory lock on a file beside it, which the system takes back when the process ends,
 //! however it ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use super::{StateError, beside, unwritable};
 
@@ -29,8 +31,10 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            // A link that somebody has put there leads to a file that we would empty.
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(beside(path, SUFFIX))
-            .map_err(|error| unwritable(path, &error))?;
+            .map_err(|error| unopened(path, &error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -42,6 +46,14 @@ impl Lock {
         let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         noted.map_err(|error| unwritable(path, &error))?;
         Ok(Some(Self(file)))
+    }
+}
+
+fn unopened(path: &Path, error: &io::Error) -> StateError {
+    let lock = beside(path, SUFFIX);
+    match fs::symlink_metadata(&lock).is_ok_and(|there| there.is_symlink()) {
+        true => StateError::new(&lock, "is a link, and a lock is none; remove it"),
+        false => unwritable(path, error),
     }
 }
 

@@ -83,7 +83,7 @@ fn a_link_is_followed_and_stays() {
     let (file, _) = StateFile::open(&link).unwrap();
     file.write(&kept("a", "two")).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(read(&path).unwrap(), Some(kept("a", "two")));
+    assert_eq!(read(&path, Writer::Any).unwrap(), Some(kept("a", "two")));
 }
 
 #[test]
@@ -199,4 +199,43 @@ proptest! {
         let cut = ((bytes.len() - 1) as f64 * share) as usize;
         prop_assert!(Kept::parse(&bytes[..cut]).is_err());
     }
+}
+
+#[test]
+fn a_link_in_place_of_the_lock_is_not_followed_to_what_it_names() {
+    let (folder, path) = place();
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, folder.path().join("crm.json.lock")).unwrap();
+    let error = StateFile::open(&path).unwrap_err().0;
+    assert!(error.contains("crm.json.lock: is a link"), "{error}");
+    assert!(deliver(&path, &kept("a", "one")).is_err());
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
+fn a_token_that_a_stranger_left_is_not_taken() {
+    let (folder, path) = place();
+    let (mut file, _) = StateFile::open(&path).unwrap();
+    let offer = folder.path().join("crm.json.new");
+    fs::write(&offer, &*kept("a", "theirs").to_bytes()).unwrap();
+    assert_eq!(file.is_offered(&kept("a", "").profile), Ok(true), "it is ours so far");
+    // Only root can give a file away; anybody else takes the role of another user.
+    if std::os::unix::fs::chown(&offer, Some(4711), None).is_err() {
+        file.uid += 1;
+    }
+    let error = file.is_offered(&kept("a", "").profile).unwrap_err().0;
+    assert!(error.contains("crm.json.new: belongs to uid") && !error.contains("theirs"), "{error}");
+    assert!(file.take_offered().is_err());
+}
+
+#[test]
+fn a_pipe_that_somebody_left_is_not_waited_for() {
+    let (folder, path) = place();
+    let (file, _) = StateFile::open(&path).unwrap();
+    let pipe = folder.path().join("crm.json.new");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    let error = file.is_offered(&kept("a", "").profile).unwrap_err().0;
+    assert!(error.contains("is no file"), "{error}");
 }

@@ -89,7 +89,7 @@ fn hubspot() -> Row {
         "access_token": token, "refresh_token": "the-HUBSPOT_REFRESH_TOKEN", "expires_in": 1800, "token_type": "bearer",
     });
     row("hubspot.yaml")
-        .asks(ask("POST /oauth/v1/token").form(body).gets(answer))
+        .asks(ask("POST /oauth/2026-03/token").form(body).gets(answer))
         .sends("authorization", format!("Bearer {token}"))
         .lives("30m", "expires_in")
 }

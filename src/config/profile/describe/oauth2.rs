@@ -103,7 +103,7 @@ impl Out<'_> {
             }
         }
         if let Some(scope) = scope {
-            self.plain("scope", scope);
+            self.plain("assertion.scope", scope);
         }
         self.object("assertion.claims", claims);
         self.jwt("assertion", jwt);

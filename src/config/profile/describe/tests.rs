@@ -48,3 +48,35 @@ fn a_secret_is_named_wherever_it_stands() {
     has(&lines, "custom_parameters.body.api_key: (hidden) # p.yaml:8:24");
     has(&lines, "custom_parameters.url.x: b${SECRET} # p.yaml:9:17");
 }
+
+#[test]
+fn a_secret_of_a_login_is_hidden_as_a_number_in_a_list_and_in_a_text() {
+    let login = |body: &str| {
+        described(&format!(
+            "    type: http_login\n    token_service_url: https://h.example/t\n    request:\n      body: {body}\n"
+        ))
+    };
+    let lines = login("{ password: 4711, pin: hunter2, passphrases: [hunter2, 4711], n: 7 }");
+    for path in ["password", "pin", "passphrases.0", "passphrases.1"] {
+        let hidden = |line: &String| line.starts_with(&format!("request.body.{path}: \"(hidden)\" #"));
+        let plain = |line: &String| line.starts_with(&format!("request.body.{path}: (hidden) #"));
+        assert!(lines.iter().any(|line| hidden(line) || plain(line)), "{path}: {lines:#?}");
+    }
+    assert!(!lines.join("\n").contains("4711"), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("request.body.n: 7 #")), "{lines:#?}");
+    login("user=joe&password=hunter2");
+    login("<login><Password>hunter2</Password></login>");
+}
+
+#[test]
+fn a_default_within_a_map_that_was_written_is_a_default() {
+    let lines = described(
+        "    type: oauth2_jwt_bearer\n    token_service_url: https://h.example/t\n    key_pair: { private_key: { env: SECRET } }\n    assertion: { issuer: me, scope: a b }\n"
+            .replace("{ env: SECRET }", "\"-----BEGIN PRIVATE KEY-----hunter2\"")
+            .as_str(),
+    );
+    has(&lines, "assertion.issuer: me # p.yaml:6:26");
+    has(&lines, "assertion.scope: \"a b\" # p.yaml:6:37");
+    has(&lines, "assertion.thumbprint: none # default");
+    has(&lines, "assertion.lifetime: 5m # default");
+}

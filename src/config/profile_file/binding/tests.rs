@@ -181,12 +181,17 @@ fn what_is_missing_is_told_where_it_was_asked_for_and_only_once() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "key.json", json!({"clientid": "hunter2"}));
     write(&dir, "text.json", "hunter2");
+    write(&dir, "cut.json", "{\n\"clientid\": \"hunter2");
+    write(&dir, "bare.json", json!({"clientid": "c", "clientsecret": null, "url": "https://acme.auth.test"}));
     write(&dir, "empty/type", "xsuaa");
     let cases = [
         ("service_key: { file: key.json }", "key.json: beside `/clientid` stands no URL of a token service"),
         ("service_key: { file: text.json }", "text.json is not JSON"),
+        ("service_key: { file: cut.json }", "cut.json is not JSON: line 2"),
+        ("service_key: { clientid: hunter2, url: x }", "a service key is a file"),
         ("service_key: { file: gone.json }", "gone.json does not exist"),
         ("service_key: text", "a service key is a file"),
+        ("service_key: { file: bare.json }", "bare.json: neither a client secret nor a certificate is in it"),
         ("from_binding: gone", "gone does not exist"),
         ("from_binding: empty", "no client id is in it"),
         ("from_binding: empty\nservice_key: { file: key.json }", "bring the same settings"),

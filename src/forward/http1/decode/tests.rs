@@ -60,6 +60,9 @@ fn trailers_come_behind_the_last_chunk_within_limits() {
     assert!(matches!(three, Err(BodyFault::Trailers)));
     let long = format!("0\r\nA: {}\r\n\r\n", "v".repeat(64));
     assert!(matches!(decoded(Length::Chunked, long.as_bytes(), 0), Err(BodyFault::Trailers)));
+    for bare in ["0\r\nA: 1\nB: 2\r\n\r\n", "0\r\nA: 1\n\r\n", "0\r\nA: 1\r\n\n"] {
+        assert!(matches!(decoded(Length::Chunked, bare.as_bytes(), 0), Err(BodyFault::Trailers)), "{bare:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::clients::{Got, Play, hyper, ours, written};
+use super::clients::{Got, Play, Whole, hyper, ours, written};
 use crate::forward::upload::{Kept, Upload};
 
 /// A body, and how it is framed.
@@ -144,10 +144,12 @@ proptest! {
         if let Got::Answer(whole) = &own {
             let other = hyper(&play);
             let Got::Answer(others) = &other else { panic!("hyper refuses: {own:?}\n{other:?}") };
-            if !whole.cut {
-                prop_assert!(own.agrees(&other), "{own:?}\n{other:?}");
-            }
             prop_assert!(others.kept || !whole.kept);
+            if !whole.cut {
+                // A connection may be closed that hyper keeps: one that says so in a line with a byte that is none.
+                let others = Got::Answer(Box::new(Whole { kept: whole.kept, ..(**others).clone() }));
+                prop_assert!(own.agrees(&others), "{own:?}\n{other:?}");
+            }
         }
     }
 

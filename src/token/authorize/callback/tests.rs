@@ -4,7 +4,11 @@ const STATE: &str = "aVeryLongStateThatNobodyGuesses";
 
 fn expected(issuer: Option<&str>) -> Expected {
     let address = SocketAddr::from(([127, 0, 0, 1], 8123));
-    Expected::new(address, Secret::new(STATE.to_owned()), issuer.map(str::to_owned))
+    Expected::new(
+        address,
+        Secret::new(STATE.to_owned()),
+        issuer.map(|name| Issuer { name: name.to_owned(), is_named: false }),
+    )
 }
 
 /// What a GET of this target means: `code …`, `error …`, or the status of a page.
@@ -74,6 +78,16 @@ fn an_answer_of_another_issuer_is_refused() {
     for iss in ["&iss=https%3A%2F%2Fevil.example", "&iss=https%3A%2F%2Fid.example%2F"] {
         assert!(judged(&expected, &target(iss)).starts_with("error the answer comes from another issuer"));
     }
+}
+
+#[test]
+fn where_every_answer_names_its_issuer_one_that_does_not_is_refused() {
+    let issuer = Issuer { name: "https://id.example".to_owned(), is_named: true };
+    let expected = Expected { issuer: Some(issuer), ..expected(None) };
+    let target = format!("/callback?code=a&state={STATE}");
+    assert!(judged(&expected, &target).starts_with("error the answer does not say which issuer"));
+    assert!(judged(&expected, &format!("{target}&iss=")).starts_with("error the answer does not say"));
+    assert_eq!(judged(&expected, &format!("{target}&iss=https%3A%2F%2Fid.example")), "code a");
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn an_answer_may_be_the_token_if_the_rule_says_so() {
     }
     for (body, code) in [
         ("", FetchErrorCode::Missing),
+        ("\"\"", FetchErrorCode::Missing),
         ("{\"access_token\":\"t\"}", FetchErrorCode::Missing),
         ("<html>a page</html>", FetchErrorCode::Unfit),
     ] {
