@@ -3,10 +3,13 @@
 //! They become settings as if they had been written (`client_id: { file: …, pointer: … }`), so that they are checked and
 //! read again like any other. Invariant: what is written beside them wins.
 
-use std::path::{Path, PathBuf};
+mod directory;
 
-use serde_json::{Map as Json, Value as JsonValue};
+use std::path::PathBuf;
 
+use serde_json::Value as JsonValue;
+
+use self::directory::{members, parse};
 use super::super::SecretSource;
 use super::super::diagnostic::Place;
 use super::super::form::{self, Kind};
@@ -116,33 +119,6 @@ fn root(at: &At<'_>, name: &str) -> Read<PathBuf> {
     }
     let named = at.cx.env.get("SERVICE_BINDING_ROOT").filter(|root| !root.is_empty());
     Ok(named.map_or_else(|| PathBuf::from("/bindings"), PathBuf::from))
-}
-
-/// A binding's directory as an object: a member for each file, texts and JSON documents.
-fn members(directory: &Path) -> std::io::Result<Json<String, JsonValue>> {
-    let mut members = Json::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        // `..data` and its kin are Kubernetes' own, `.metadata` says what we see.
-        if name.starts_with('.') || !entry.path().is_file() {
-            continue;
-        }
-        let Ok(text) = SecretSource::File(entry.path()).read_text() else { continue };
-        let value = parse(text.expose()).unwrap_or_else(|_| text.expose().trim_end().into());
-        members.insert(name, value);
-    }
-    Ok(members)
-}
-
-/// A JSON document of members; a text that merely looks like a number stays a text. Else the line that is at fault, if
-/// one is.
-fn parse(text: &str) -> Result<JsonValue, Option<usize>> {
-    let text = text.trim_start_matches('\u{feff}').trim_end();
-    match text.trim_start().starts_with(['{', '[']) {
-        true => serde_json::from_str(text).map_err(|error| Some(error.line())),
-        false => Err(None),
-    }
 }
 
 /// Writes settings into a profile.

@@ -177,6 +177,23 @@ fn every_layout_of_a_binding_is_read() {
 }
 
 #[test]
+fn metadata_tell_credentials_from_the_rest_and_texts_from_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = |name: &str, format: &str| json!({"name": name, "format": format});
+    let texts = ["url", "clientid", "clientsecret"].map(|name| named(name, "text"));
+    let metadata = json!({"metaDataProperties": [named("tags", "json")], "credentialProperties": texts});
+    write(&dir, "b/.metadata", &metadata);
+    write(&dir, "b/url", "https://acme.auth.test");
+    write(&dir, "b/clientid", "sb-app!t1");
+    // A text, though it could be read as JSON.
+    write(&dir, "b/clientsecret", "[7]");
+    // Not of the credentials, and it would say something else.
+    write(&dir, "b/uaa", xsuaa("another"));
+    let profile = profile(dir.path(), "from_binding: b").unwrap();
+    assert_eq!((id(&profile).as_str(), secret(&profile).as_str()), ("sb-app!t1", "[7]"));
+}
+
+#[test]
 fn what_is_missing_is_told_where_it_was_asked_for_and_only_once() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "key.json", json!({"clientid": "hunter2"}));
