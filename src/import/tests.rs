@@ -408,6 +408,14 @@ fn destination(authentication: &str, more: Value) -> Value {
 }
 
 #[test]
+fn braces_in_the_url_of_a_destination_would_be_a_template() {
+    for url in ["https://d.example/a{{X-Y}}", "https://d.example/{token.x}", "https://d.example/a}"] {
+        let said = errors(Kind::Destination, &destination("NoAuthentication", json!({ "URL": url })));
+        assert!(said.contains("its URL"), "{url}: {said}");
+    }
+}
+
+#[test]
 fn every_authentication_has_a_counterpart_or_a_reason() {
     for (authentication, more, parts) in [
         ("NoAuthentication", json!({}), &["upstream: https://d.example"][..]),

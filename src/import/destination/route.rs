@@ -97,6 +97,10 @@ fn way(item: &mut Item, route: &str, url: &str, secret: bool) {
         item.warn("the query of its URL is left out: the app has to send it");
     }
     let bare = url.split('?').next().unwrap_or_default();
+    if bare.contains(['{', '}']) {
+        // In proxy.yaml that would be left from a template, or one.
+        return item.error("its URL holds braces: put a value in place of what stands in them");
+    }
     item.text("upstream", bare);
     if secret && parsed.scheme() == Scheme::Http && !parsed.is_loopback() {
         item.warn("the API is reached over http://: the credential goes in clear text");
