@@ -225,6 +225,8 @@ impl<'a> Draft<'a> {
             "holds a line break, a byte order mark or a control character"
         } else if placeholder(&text).is_some() {
             "holds a placeholder of a template (`{{…}}`)"
+        } else if key == "resource" && text.contains('#') {
+            "has a fragment (`#…`), which no resource has (RFC 8707 §2)"
         } else {
             return Yaml::Text(text);
         };

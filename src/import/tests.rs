@@ -408,6 +408,15 @@ fn destination(authentication: &str, more: Value) -> Value {
 }
 
 #[test]
+fn a_resource_with_a_fragment_becomes_a_variable() {
+    let json = destination("OAuth2ClientCredentials", json!({ "clientSecret": MARK, "resource": "urn:a#b" }));
+    let imported = ok(Kind::Destination, &json);
+    assert!(imported.yaml.contains("resource: { env: D_RESOURCE }"), "{}", imported.yaml);
+    assert!(imported.warnings.iter().any(|warning| warning.contains("fragment")), "{:?}", imported.warnings);
+    loaded(&imported);
+}
+
+#[test]
 fn braces_in_the_url_of_a_destination_would_be_a_template() {
     for url in ["https://d.example/a{{X-Y}}", "https://d.example/{token.x}", "https://d.example/a}"] {
         let said = errors(Kind::Destination, &destination("NoAuthentication", json!({ "URL": url })));
