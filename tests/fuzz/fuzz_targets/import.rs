@@ -52,18 +52,26 @@ fn loads(yaml: &str) {
     if yaml.contains("{ file: ") {
         return;
     }
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let names = ["{ env: ", "${"].into_iter().flat_map(|before| yaml.split(before).skip(1));
-    let environment: Environment = names
-        .map(|rest| rest.chars().take_while(|c| word(*c)).collect::<String>())
-        .map(|name| {
-            (name.clone(), if name.contains("_URL") { "https://filled.example" } else { "filled" }.into())
-        })
-        .collect();
+    let environment: Environment = yaml.lines().flat_map(variables).collect();
     let file = ConfigFile { path: "proxy.yaml".into(), text: yaml.to_owned() };
     if let Err(errors) = config::load(&[file], &environment) {
         panic!("{errors}\n{yaml}");
     }
+}
+
+/// The variables of a line, each set to what its key wants: a URL where all of one is to be filled in.
+fn variables(line: &str) -> Vec<(String, String)> {
+    let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    let key = line.trim_start().split(':').next().unwrap_or_default();
+    let places = ["{ env: ", "${"].into_iter().flat_map(|before| {
+        line.match_indices(before).map(move |(at, _)| (at, at + before.len())).collect::<Vec<_>>()
+    });
+    let set = |(at, name): (usize, usize)| {
+        let is_url = (key.ends_with("url") || key == "upstream") && !line[..at].contains("://");
+        let value = if is_url { "https://filled.example" } else { "filled" };
+        (line[name..].chars().take_while(word).collect(), value.to_owned())
+    };
+    places.map(set).collect()
 }
 
 /// Whether the mark stands where secrets do, and nowhere else.
