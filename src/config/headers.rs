@@ -50,6 +50,24 @@ pub(crate) fn name(at: &At<'_>) -> Read<HeaderName> {
     Ok(name)
 }
 
+/// Names of secrets that are parts of harmless ones.
+const SECRET: [&str; 2] = ["pass", "pin"];
+
+/// What the names of secrets are made of.
+const SECRET_PARTS: [&str; 11] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "apikey",
+    "api-key",
+    "api_key",
+    "assertion",
+];
+
 /// Whether a header's or parameter's name says that its value is a secret.
 pub(crate) fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -57,45 +75,17 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     if name.ends_with("type") {
         return false;
     }
-    ["cookie", "pass", "pin"].contains(&&*name)
-        || [
-            "authorization",
-            "token",
-            "secret",
-            "password",
-            "passwd",
-            "passphrase",
-            "passcode",
-            "pwd",
-            "apikey",
-            "api-key",
-            "api_key",
-            "assertion",
-        ]
-        .iter()
-        .any(|word| name.contains(word))
+    name == "cookie"
+        || SECRET.contains(&&*name)
+        || name.contains("authorization")
+        || SECRET_PARTS.iter().any(|word| name.contains(word))
         || ["-key", "_key", "-auth"].iter().any(|end| name.ends_with(end))
 }
 
 /// The same of a member of a body, which goes by many names: `authorizationAudience` holds none, `clientSecret` does.
 fn ends_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["pass", "pin"].contains(&&*name)
-        || [
-            "token",
-            "secret",
-            "password",
-            "passwd",
-            "passphrase",
-            "passcode",
-            "pwd",
-            "apikey",
-            "api-key",
-            "api_key",
-            "assertion",
-        ]
-        .iter()
-        .any(|word| name.ends_with(word))
+    SECRET.contains(&&*name) || SECRET_PARTS.iter().any(|word| name.ends_with(word))
 }
 
 /// Reads the headers of a route, and adds `Authorization: Bearer {token}` where it is the profile's way (or with its own
